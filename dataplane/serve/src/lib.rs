@@ -1,0 +1,1 @@
+//! Sockets, the link server, the state on disk and the threads of the dataplane.
