@@ -1,0 +1,1 @@
+"""REST over the running node: routes, schemas, tokens, problem details."""

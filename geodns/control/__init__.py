@@ -1,0 +1,1 @@
+"""The running node: start, supervision of the dataplane, following revisions, writes, health flow."""
