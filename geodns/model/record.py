@@ -17,8 +17,8 @@ JsonObject = Mapping[str, Any]
 class Rrset:
     """A valid rrset.
 
-    `owner` is absolute and lower-case. `rtype` is the number. `rdatas` are wire form, uncompressed, in stored order; for a steered rrset they are the
-    record's own values. `dynamic` and `octodns` are exactly as they were sent, or None; `steering` is what they mean.
+    `owner` is absolute and lower-case. `rtype` is the number. `rdatas` are wire form, uncompressed, in stored order; for a steered
+    rrset they are the record's own values. `dynamic` and `octodns` are exactly as sent, or None; `steering` is what they mean.
     """
 
     owner: dns.name.Name

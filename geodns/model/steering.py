@@ -51,8 +51,8 @@ class TtlRange:
 class PoolValue:
     """One distinct value of a pool; equal ones were merged, their weights added.
 
-    `value` is the address or the absolute target name as text in canonical form, `rdata` its wire form. `check` is None when the value is not
-    checked (`status: up`/`down`, or healthcheck off). `drained`: weight 0 under `octodns.geodns.values`.
+    `value` is the address or the absolute target name as canonical text, `rdata` its wire form. `check` is None when the value is
+    not checked (`status: up`/`down`, or healthcheck off). `drained`: weight 0 under `octodns.geodns.values`.
     """
 
     value: str
