@@ -1,0 +1,61 @@
+# Everything a developer or a new user calls. `make` alone lists the targets.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+DATAPLANE := dataplane/target/release/geodns-dataplane
+RUST_SOURCES := $(shell find dataplane -path dataplane/target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print) $(wildcard geodns/model/*.txt)
+export GEODNS_DATAPLANE_BINARY := $(CURDIR)/$(DATAPLANE)
+# Tests run this many at a time; the timing ones ask for the machine alone (tests/conftest.py).
+TEST_WORKERS ?= auto
+
+.PHONY: help run test check format bench fuzz soak geo-db wheel clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/installed: pyproject.toml
+	@contrib/dev/toolchain $(PYTHON)
+	@contrib/dev/system-packages cc:gcc
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(DATAPLANE): $(RUST_SOURCES)
+	@contrib/dev/toolchain $(PYTHON)
+	@contrib/dev/system-packages cc:gcc
+	cd dataplane && cargo build --release --locked --bin geodns-dataplane
+	@touch $@
+
+run: $(VENV)/installed $(DATAPLANE) ## set up everything and serve the sample zones on 127.0.0.1:5300, with three web servers to balance
+	@contrib/dev/system-packages dig:bind9-dnsutils
+	@$(BIN)/python contrib/sample/run.py
+
+test: $(VENV)/installed $(DATAPLANE) ## set up everything and run every test
+	@contrib/dev/system-packages dig:bind9-dnsutils nginx:nginx-light initdb:postgresql ip:iproute2
+	cd dataplane && cargo test --workspace --locked --quiet
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup
+
+check: $(VENV)/installed ## format, lint and types, as CI runs them before the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	cd dataplane && cargo fmt --check
+	cd dataplane && cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+format: $(VENV)/installed ## rewrite the sources in the house's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	cd dataplane && cargo fmt
+
+soak: $(VENV)/installed $(DATAPLANE) ## the long forms of the tests
+	$(BIN)/pytest -m soak -o addopts="--strict-markers --strict-config -ra" --timeout 3600
+
+geo-db: ## bring a freely licensed (CC0) country database into var/
+	@contrib/dev/geo-db
+
+wheel: $(VENV)/installed ## build the wheel with the package, the dataplane and the migrations into dist/
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove what was built; var/ with your data stays
+	rm -rf $(VENV) build dist geodns.egg-info dataplane/target

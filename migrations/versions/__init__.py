@@ -1,0 +1,1 @@
+"""One file a schema version, named NNNN_verb_noun."""
