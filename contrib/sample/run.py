@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 from types import FrameType
 
-from web import PORT, RUN, SITES
+from web import RUN, SITES
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = ROOT / "var"
@@ -43,7 +43,7 @@ def wait_ready(server: subprocess.Popen[bytes], api: str) -> bool:
         if server.poll() is not None:
             return False
         try:
-            with urllib.request.urlopen(f"http://{api}/readyz", timeout=1):  # noqa: S310 # our own API
+            with urllib.request.urlopen(f"http://{api}/readyz", timeout=1):
                 return True
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
@@ -60,10 +60,16 @@ def introduce(dns: str, api: str, geo: bool) -> None:
 geodns answers on {dns} and its API on http://{api}. Try, in another terminal:
 
   dig {where} www.example.com +short                              # one of the healthy values, by weight
-  dig {where} www.example.com +short +subnet=8.8.8.0/24           # as a client in the United States{"" if geo else " (after `make geo-db`)"}
+  dig {where} www.example.com +short +subnet=203.0.113.0/24       # as a client of another network
   curl -s -H "Authorization: Bearer $(cat {TOKEN_FILE.relative_to(ROOT)})" http://{api}/api/v1/endpoints
-  .venv/bin/geodns explain www.example.com A --client 8.8.8.0/24  # why
-
+  .venv/bin/geodns explain www.example.com A --client 203.0.113.0/24  # why
+{
+            ""
+            if geo
+            else '''
+No location database is loaded, so geo rules never match. `make geo-db` brings one (CC0); then any real prefix will do.
+'''
+        }
 Stop an endpoint and see answers change within six seconds; bring it back and see it return:
 
   kill $(cat {(RUN / "fra1.pid").relative_to(ROOT)})
@@ -98,7 +104,7 @@ def main() -> int:
     if any(web.returncode for web in webs):
         stop_webs()
         return 1
-    server = subprocess.Popen([sys.executable, "-m", "geodns", "serve"], env=settings, cwd=ROOT)  # noqa: S603 # ours
+    server = subprocess.Popen([sys.executable, "-m", "geodns", "serve"], env=settings, cwd=ROOT)
 
     def end(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGTERM:  # Ctrl-C reaches the whole group by itself

@@ -9,6 +9,7 @@ It knows the sample's sites only; geodns itself has no part in it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
@@ -59,10 +60,8 @@ def main() -> None:
         sys.exit(f"{arguments.site} cannot listen on {SITES[arguments.site]}:{PORT}: {error.strerror}")
     (RUN / f"{arguments.site}.pid").write_text(f"{os.getpid()}\n")
     print("listening", flush=True)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         server.serve_forever()
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":
