@@ -247,7 +247,8 @@ class LinkClient:
         """The dataplane's trace of its own answer. Raises DataplaneUnavailable."""
         self._check_open()
         number = next(self._numbers) & 0xFFFFFFFF
-        future = self._questions[number] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._questions[number] = future
         try:
             self.writer.write(frames.encode(frames.Explain(number, question)))
             async with asyncio.timeout(ANSWER_TIMEOUT_S):

@@ -33,7 +33,7 @@ def socket_path(tmp_path: Path) -> Path:
 async def test_a_full_then_a_delta_are_adopted_and_acknowledged(socket_path: Path) -> None:
     async with FakeDataplane(socket_path).running() as plane, open_link(socket_path, Role.PUBLISHER) as link:
         first, second = new_triple(3), new_triple(5)
-        assert link.served is None
+        assert link.hello.served is None
         assert await link.full(first, [], batches(*STATE)) == Ack(first)
         assert link.served == first
         change = items.owner_item(APEX, b"\x03www" + APEX, [items.static_rrset(1, 30, [b"\xc0\x00\x02\x01"])])
