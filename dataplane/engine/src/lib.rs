@@ -5,6 +5,8 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
+pub mod location;
 pub mod refused;
 pub mod rng;
 pub mod spec;
+pub mod steer;
