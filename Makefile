@@ -48,6 +48,11 @@ format: $(VENV)/installed ## rewrite the sources in the house's format
 	$(BIN)/ruff check --fix .
 	cd dataplane && cargo fmt
 
+bench: $(VENV)/installed $(DATAPLANE) ## CPU per query beside gdnsd, NSD, Knot, BIND and PowerDNS, in interleaved rounds
+	@contrib/dev/system-packages dnsperf:dnsperf gdnsd:gdnsd nsd:nsd knotd:knot named:bind9 pdns_server:pdns-server
+	cd bench/echo && cargo build --release --locked --quiet
+	$(BIN)/python -m bench.run $(BENCH)
+
 soak: $(VENV)/installed $(DATAPLANE) ## the long forms of the tests
 	$(BIN)/pytest -m soak -o addopts="--strict-markers --strict-config -ra" --timeout 3600
 

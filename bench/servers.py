@@ -1,0 +1,382 @@
+"""The servers under measurement: geodns, its peers from Debian, and the echo floor. Each writes its configuration, starts, and ends.
+
+All listen on 127.0.0.1 with one worker (UDP) and otherwise default settings, and are pinned to one core by the caller.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+import dns.exception
+import dns.message
+import dns.query
+
+from bench.cases import ZONE, static_lines
+from tests.support.ports import free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+ECHO = ROOT / "bench/echo/target/release/geodns-bench-echo"
+READY_WITHIN_S = 120.0
+WEIGHTED = (("192.0.2.10", 3), ("192.0.2.11", 2), ("192.0.2.12", 1))
+EU, ELSEWHERE = "192.0.2.20", "192.0.2.21"
+
+
+class Server(ABC):
+    """One server process on one port."""
+
+    name: ClassVar[str]
+    features: ClassVar[frozenset[str]] = frozenset({"static"})
+
+    def __init__(self, directory: Path, core: int, names: int, database: Path) -> None:
+        self.directory = directory / self.name
+        self.directory.mkdir(parents=True)
+        self.core = core
+        self.names = names
+        self.database = database
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    @abstractmethod
+    def installed(cls) -> bool:
+        """Whether it can take part on this machine."""
+
+    @abstractmethod
+    def configure(self) -> list[str]:
+        """Writes zones and configuration; the command that runs the server in the foreground."""
+
+    def zone_file(self, extra: Iterable[str] = ()) -> Path:
+        """The zone in master form."""
+        path = self.directory / f"{ZONE}.zone"
+        with path.open("w") as file:
+            file.writelines(f"{line}\n" for line in [*static_lines(self.names), *extra])
+        return path
+
+    def environment(self) -> dict[str, str]:
+        """The process's environment."""
+        return dict(os.environ)
+
+    def start(self) -> float:
+        """Starts it on its core; the seconds until it answered its first query."""
+        command = self.configure()
+        log = (self.directory / "log").open("ab")
+        begin = time.monotonic()
+        self.process = subprocess.Popen(
+            ["taskset", "-c", str(self.core), *command], stdout=log, stderr=log, cwd=self.directory, env=self.environment()
+        )
+        self.wait_answer(begin + READY_WITHIN_S)
+        return time.monotonic() - begin
+
+    def wait_answer(self, deadline: float) -> None:
+        """Asks until an answer comes."""
+        query = dns.message.make_query(f"n0000000.{ZONE}", "A")
+        while time.monotonic() < deadline:
+            if self.process is not None and self.process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended:\n{(self.directory / 'log').read_text()[-2000:]}")
+            try:
+                reply = dns.query.udp(query, "127.0.0.1", port=self.port, timeout=0.2)
+            except (dns.exception.DNSException, OSError):
+                time.sleep(0.02)
+                continue
+            if reply.answer:
+                return
+            time.sleep(0.02)
+        raise RuntimeError(f"{self.name} did not answer:\n{(self.directory / 'log').read_text()[-2000:]}")
+
+    @property
+    def pid(self) -> int:
+        """The process whose CPU and memory count."""
+        if self.process is None:
+            raise RuntimeError(f"{self.name} was not started")
+        return self.process.pid
+
+    def stop(self) -> None:
+        """Ends it."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(timeout=5)
+
+
+class Echo(Server):
+    """The floor: receives, patches, sends."""
+
+    name = "echo"
+    features = frozenset({"echo"})
+
+    @classmethod
+    def installed(cls) -> bool:
+        return ECHO.exists()
+
+    def configure(self) -> list[str]:
+        return [str(ECHO), str(self.port)]
+
+
+class Geodns(Server):
+    """`geodns serve`; the dataplane's CPU and memory count, and control is idle on the same core."""
+
+    name = "geodns"
+    features = frozenset({"static", "weighted", "geo"})
+
+    @classmethod
+    def installed(cls) -> bool:
+        return True
+
+    def configure(self) -> list[str]:
+        zones = self.directory / "zones"
+        zones.mkdir()
+        self.zone_file().rename(zones / f"{ZONE}.zone")
+        pool = ", ".join(f"{{value: {value}, weight: {weight}, status: up}}" for value, weight in WEIGHTED)
+        (zones / f"{ZONE}.yaml").write_text(
+            f"""weighted:
+  type: A
+  ttl: 300
+  values: [192.0.2.10]
+  dynamic: {{pools: {{one: {{values: [{pool}]}}}}, rules: [{{pool: one}}]}}
+country:
+  type: A
+  ttl: 300
+  values: [{ELSEWHERE}]
+  dynamic:
+    pools:
+      eu: {{values: [{{value: {EU}, status: up}}]}}
+      elsewhere: {{values: [{{value: {ELSEWHERE}, status: up}}]}}
+    rules: [{{geos: [EU], pool: eu}}, {{pool: elsewhere}}]
+"""
+        )
+        return [sys.executable, "-m", "geodns", "serve"]
+
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "GEODNS_DNS_LISTEN": f"127.0.0.1:{self.port}",
+            "GEODNS_DNS_WORKERS": "1",
+            "GEODNS_API_LISTEN": f"127.0.0.1:{free_port()}",
+            "GEODNS_STATE_DIRECTORY": str(self.directory / "state"),
+            "GEODNS_ZONES_DIRECTORY": str(self.directory / "zones"),
+            "GEODNS_GEO_DATABASES": str(self.database),
+        }
+
+    @property
+    def pid(self) -> int:
+        import psutil
+
+        (dataplane,) = [child for child in psutil.Process(super().pid).children(recursive=True) if "geodns-dataplane" in child.name()]
+        return int(dataplane.pid)
+
+
+class Gdnsd(Server):
+    """gdnsd with its weighted and geoip plugins."""
+
+    name = "gdnsd"
+    features = frozenset({"static", "weighted", "geo"})
+
+    @classmethod
+    def installed(cls) -> bool:
+        return shutil.which("gdnsd", path="/usr/sbin:/usr/bin") is not None
+
+    def configure(self) -> list[str]:
+        (self.directory / "zones").mkdir()
+        (self.directory / "run").mkdir()
+        steered = ["weighted 300 DYNA weighted!w", "country 300 DYNA geoip!c"]
+        self.zone_file(steered).rename(self.directory / "zones" / ZONE)
+        weighted = ", ".join(f"v{position} = [{value}, {weight}]" for position, (value, weight) in enumerate(WEIGHTED))
+        (self.directory / "config").write_text(
+            f"""options => {{
+  listen => 127.0.0.1, dns_port => {self.port}, udp_threads => 1, tcp_threads => 1,
+  run_dir => {self.directory}/run, state_dir => {self.directory}/run
+}}
+plugins => {{
+  weighted => {{ multi = false, service_types = up, w => {{ {weighted} }} }}
+  geoip => {{
+    maps => {{ m => {{ geoip2_db => {self.database}, datacenters => [eu, elsewhere], map => {{ EU => [eu], default => [elsewhere] }} }} }}
+    resources => {{ c => {{ map => m, service_types = up, dcmap => {{ eu => {EU}, elsewhere => {ELSEWHERE} }} }} }}
+  }}
+}}
+"""
+        )
+        return ["/usr/sbin/gdnsd", "-c", str(self.directory), "start"]
+
+
+class Nsd(Server):
+    """NSD."""
+
+    name = "nsd"
+
+    @classmethod
+    def installed(cls) -> bool:
+        return Path("/usr/sbin/nsd").exists()
+
+    def configure(self) -> list[str]:
+        zone = self.zone_file()
+        configuration = self.directory / "nsd.conf"
+        configuration.write_text(
+            f"""server:
+  ip-address: 127.0.0.1@{self.port}
+  server-count: 1
+  username: ""
+  chroot: ""
+  zonesdir: {self.directory}
+  database: ""
+  pidfile: {self.directory}/pid
+  xfrdfile: {self.directory}/xfrd
+  zonelistfile: {self.directory}/zone.list
+  rrl-ratelimit: 0
+remote-control:
+  control-enable: no
+zone:
+  name: {ZONE}
+  zonefile: {zone}
+"""
+        )
+        return ["/usr/sbin/nsd", "-d", "-c", str(configuration)]
+
+
+class Knot(Server):
+    """Knot with mod-geoip."""
+
+    name = "knot"
+    features = frozenset({"static", "weighted", "geo"})
+
+    @classmethod
+    def installed(cls) -> bool:
+        return Path("/usr/sbin/knotd").exists()
+
+    def configure(self) -> list[str]:
+        zone = self.zone_file(["weighted 300 A 192.0.2.10", f"country 300 A {ELSEWHERE}"])
+        weighted = "".join(f"    - weight: {weight}\n      A: {value}\n" for value, weight in WEIGHTED)
+        (self.directory / "weighted.conf").write_text(f"weighted.{ZONE}:\n{weighted}".replace("    -", "  -").replace("      A", "    A"))
+        (self.directory / "geo.conf").write_text(f"country.{ZONE}:\n  - geo: DE\n    A: {EU}\n")
+        configuration = self.directory / "knot.conf"
+        configuration.write_text(
+            f"""server:
+  rundir: {self.directory}
+  listen: 127.0.0.1@{self.port}
+  udp-workers: 1
+  tcp-workers: 1
+  background-workers: 1
+  edns-client-subnet: on
+database:
+  storage: {self.directory}
+log:
+  - target: stderr
+    any: warning
+mod-geoip:
+  - id: weighted
+    config-file: {self.directory}/weighted.conf
+    ttl: 300
+    mode: weighted
+  - id: geo
+    config-file: {self.directory}/geo.conf
+    ttl: 300
+    mode: geodb
+    geodb-file: {self.database}
+    geodb-key: [country/iso_code]
+zone:
+  - domain: {ZONE}
+    file: {zone}
+    module: [mod-geoip/weighted, mod-geoip/geo]
+"""
+        )
+        return ["/usr/sbin/knotd", "-c", str(configuration)]
+
+
+class Bind(Server):
+    """BIND."""
+
+    name = "bind"
+
+    @classmethod
+    def installed(cls) -> bool:
+        return Path("/usr/sbin/named").exists()
+
+    def configure(self) -> list[str]:
+        zone = self.zone_file()
+        configuration = self.directory / "named.conf"
+        configuration.write_text(
+            f"""options {{
+  directory "{self.directory}"; pid-file "{self.directory}/pid"; session-keyfile "{self.directory}/session";
+  listen-on port {self.port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
+  recursion no; notify no; minimal-responses yes; dnssec-validation no;
+}};
+controls {{ }};
+zone "{ZONE}" {{ type primary; file "{zone}"; }};
+"""
+        )
+        return ["/usr/sbin/named", "-f", "-n", "1", "-c", str(configuration)]
+
+
+class PowerDns(Server):
+    """PowerDNS with the BIND backend and LUA records; its caches stay on, as they are by default."""
+
+    name = "pdns"
+    features = frozenset({"static", "weighted"})
+
+    @classmethod
+    def installed(cls) -> bool:
+        return Path("/usr/sbin/pdns_server").exists()
+
+    def configure(self) -> list[str]:
+        choices = ", ".join(f"{{{weight}, '{value}'}}" for value, weight in WEIGHTED)
+        zone = self.zone_file([f'weighted 300 LUA A "pickwrandom({{{choices}}})"'])
+        (self.directory / "named.conf").write_text(f'zone "{ZONE}" {{ type master; file "{zone}"; }};\n')
+        (self.directory / "pdns.conf").write_text(
+            f"""launch=bind
+bind-config={self.directory}/named.conf
+local-address=127.0.0.1
+local-port={self.port}
+socket-dir={self.directory}
+daemon=no
+guardian=no
+receiver-threads=1
+enable-lua-records=yes
+loglevel=3
+"""
+        )
+        return ["/usr/sbin/pdns_server", f"--config-dir={self.directory}"]
+
+
+SERVERS: list[type[Server]] = [Echo, Geodns, Gdnsd, Nsd, Knot, Bind, PowerDns]
+
+
+def versions() -> dict[str, str]:
+    """What each installed peer calls itself."""
+    commands = {
+        "nsd": ["nsd", "-v"],
+        "knot": ["knotd", "-V"],
+        "bind": ["named", "-v"],
+        "gdnsd": ["gdnsd", "-h"],
+        "dnsperf": ["dnsperf", "-h"],
+    }
+    found = {}
+    for name, command in commands.items():
+        program = shutil.which(command[0], path="/usr/sbin:/usr/bin")
+        if program is None:
+            continue
+        done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False, timeout=10)
+        match = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
+        found[name] = match.group(0) if match else "unknown"
+    return found
+
+
+def hostless_description() -> str:
+    """The machine as results name it: processor, cores and kernel, no host name."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return json.dumps(
+        {"cpu": model.group(1) if model else "unknown", "cores": os.cpu_count(), "kernel": os.uname().release, "socket": socket.SOMAXCONN}
+    )
