@@ -41,6 +41,7 @@ check: $(VENV)/installed ## format, lint and types, as CI runs them before the t
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	cd dataplane && cargo fmt --check
+	cd bench/echo && cargo fmt --check
 	cd dataplane && cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 
 format: $(VENV)/installed ## rewrite the sources in the house's format

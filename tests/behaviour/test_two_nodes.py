@@ -31,7 +31,7 @@ CUT_S = 60
 @pytest.fixture
 def relay(postgres: PostgresCluster) -> Iterator[Relay]:
     """The second node's way to the database."""
-    relay = Relay((postgres.host, postgres.port))
+    relay = Relay(("127.0.0.1", postgres.port))
     yield relay
     relay.close()
 

@@ -13,12 +13,21 @@ const RECORD: [u8; 16] = [0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 
 const HEADER: usize = 12;
 
 fn main() {
-    let port: u16 = std::env::args().nth(1).and_then(|text| text.parse().ok()).expect("usage: geodns-bench-echo PORT");
+    let port: u16 = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .expect("usage: geodns-bench-echo PORT");
     let socket = UdpSocket::bind(("127.0.0.1", port)).expect("the port is free");
     let size: libc::c_int = 4 << 20;
     // SAFETY: the pointer and the length describe `size`, which outlives the call.
     unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, (&raw const size).cast(), 4);
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVBUF,
+            (&raw const size).cast(),
+            4,
+        );
     }
     serve(socket.as_raw_fd());
 }
@@ -27,7 +36,13 @@ fn serve(socket: libc::c_int) -> ! {
     let mut buffers = vec![[0u8; PACKET]; BATCH];
     // SAFETY: both types are plain C structures for which all zeros is a valid value.
     let mut addresses: Vec<libc::sockaddr_in> = vec![unsafe { std::mem::zeroed() }; BATCH];
-    let mut vectors: Vec<libc::iovec> = buffers.iter_mut().map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: PACKET }).collect();
+    let mut vectors: Vec<libc::iovec> = buffers
+        .iter_mut()
+        .map(|b| libc::iovec {
+            iov_base: b.as_mut_ptr().cast(),
+            iov_len: PACKET,
+        })
+        .collect();
     // SAFETY: as above.
     let mut messages: Vec<libc::mmsghdr> = vec![unsafe { std::mem::zeroed() }; BATCH];
     for i in 0..BATCH {
@@ -41,7 +56,15 @@ fn serve(socket: libc::c_int) -> ! {
             vectors[i].iov_len = PACKET;
         }
         // SAFETY: every header points to a buffer, a vector and an address that live as long as this function.
-        let received = unsafe { libc::recvmmsg(socket, messages.as_mut_ptr(), BATCH as u32, libc::MSG_WAITFORONE, std::ptr::null_mut()) };
+        let received = unsafe {
+            libc::recvmmsg(
+                socket,
+                messages.as_mut_ptr(),
+                BATCH as u32,
+                libc::MSG_WAITFORONE,
+                std::ptr::null_mut(),
+            )
+        };
         let count = usize::try_from(received).unwrap_or(0);
         for i in 0..count {
             vectors[i].iov_len = patch(&mut buffers[i], messages[i].msg_len as usize);
