@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
+import socket
+import struct
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -40,6 +43,7 @@ WRITE_BUFFER = 256 * 1024
 UNSENT_LIMIT = 8 * 1024 * 1024
 READ_SIZE = 64 * 1024
 REFUSALS_KEPT = 8
+_CREDENTIALS = struct.Struct("iII")
 
 
 @dataclass(slots=True)
@@ -58,6 +62,7 @@ class LinkClient:
     writer: asyncio.StreamWriter
     hello: Hello
     role: Role
+    peer_pid: int = 0
     served: Triple | None = None
     adopted: Callable[[Triple], None] | None = None
     reported_health: dict[int, frames.HealthEntry] = field(default_factory=dict)
@@ -85,6 +90,7 @@ class LinkClient:
         except (OSError, TimeoutError) as error:
             raise DataplaneUnavailable(f"no dataplane answers on {path}: {_reason(error)}") from error
         try:
+            peer_pid = _check_peer(writer, path)
             decoder = frames.FrameDecoder()
             async with asyncio.timeout(timeout_s):
                 hello, rest = await _read_hello(reader, decoder)
@@ -95,7 +101,7 @@ class LinkClient:
             writer.close()
             raise
         writer.transport.set_write_buffer_limits(high=WRITE_BUFFER)
-        client = cls(reader, writer, hello, role, served=hello.served, _decoder=decoder)
+        client = cls(reader, writer, hello, role, peer_pid, served=hello.served, _decoder=decoder)
         if hello.version == frames.LINK_VERSION:
             writer.write(frames.encode(frames.Attach(frames.LINK_VERSION, role)))
         for frame in rest:
@@ -373,6 +379,14 @@ async def open_link(path: Path, role: Role) -> AsyncIterator[LinkClient]:
             raise failure
     finally:
         client.close("done")
+
+
+def _check_peer(writer: asyncio.StreamWriter, path: Path) -> int:
+    """The peer's pid by the kernel's word (0 = in another pid namespace). In a shared folder anybody may listen: only we and root are heard."""
+    pid, uid, _ = _CREDENTIALS.unpack(writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    if os.geteuid() not in (0, uid) and uid != 0:
+        raise DataplaneUnavailable(f"what listens on {path} belongs to another user (uid {uid})")
+    return int(pid)
 
 
 async def _read_hello(reader: asyncio.StreamReader, decoder: frames.FrameDecoder) -> tuple[Hello, list[frames.Frame | frames.Fault]]:

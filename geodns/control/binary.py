@@ -1,0 +1,25 @@
+"""Where the dataplane's binary is, and with which arguments it is started."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+from geodns.errors import StartupError
+
+BINARY_NAME = "geodns-dataplane"
+BINARY_VARIABLE = "GEODNS_DATAPLANE_BINARY"
+
+
+def find_binary(environ: Mapping[str, str] | None = None) -> Path:
+    """The binary that the wheel installed beside its scripts, or the one that the environment names. Raises StartupError."""
+    named = (os.environ if environ is None else environ).get(BINARY_VARIABLE)
+    path = Path(named) if named else Path(sysconfig.get_path("scripts")) / BINARY_NAME
+    if not path.is_file() or not os.access(path, os.X_OK):
+        where = f"{BINARY_VARIABLE} names {path}" if named else f"it is looked for at {path}"
+        raise StartupError(
+            f"the dataplane's binary is not there: {where}", hint=f"install the geodns wheel, or set {BINARY_VARIABLE} to a built one"
+        )
+    return path.absolute()
