@@ -382,8 +382,9 @@ async def open_link(path: Path, role: Role) -> AsyncIterator[LinkClient]:
 
 
 def _check_peer(writer: asyncio.StreamWriter, path: Path) -> int:
-    """The peer's pid by the kernel's word (0 = in another pid namespace). In a shared folder anybody may listen: only we and root are heard."""
-    pid, uid, _ = _CREDENTIALS.unpack(writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    """The peer's pid by the kernel's word (0 = in another pid namespace). In a shared folder anybody may listen: only we and root count."""
+    connection = writer.get_extra_info("socket")
+    pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     if os.geteuid() not in (0, uid) and uid != 0:
         raise DataplaneUnavailable(f"what listens on {path} belongs to another user (uid {uid})")
     return int(pid)
