@@ -1,0 +1,159 @@
+"""One record: from a JSON or YAML object to an Rrset with every problem it has, and back.
+
+The object is octoDNS's: `type`, `ttl`, `value` or `values`, and for A, AAAA and CNAME `dynamic` and `octodns`. What stands beside other
+records in a zone is judged in `zones`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from geodns.errors import InvalidInput, Problem
+from geodns.model import names, rdata
+from geodns.model.fields import BadRdata, whole_number
+from geodns.model.findings import STRICT, Findings, Policy, quote, token
+from geodns.model.names import Name
+from geodns.model.record import Rrset
+
+MAX_TTL = 2**31 - 1  # RFC 2181 §8
+
+_KEYS = frozenset(("type", "ttl", "value", "values", "dynamic", "octodns", "geo", "name", "revision"))
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The rrset, or None when there is an error among the problems."""
+
+    rrset: Rrset | None
+    problems: list[Problem]
+
+
+def parse_record(
+    apex: Name,
+    name: str | Name,
+    data: object,
+    *,
+    rtype: str | None = None,
+    default_ttl: int = 3600,
+    policy: Policy = STRICT,
+) -> Parsed:
+    """Judge one record of the zone `apex`. Pointers are relative to `data`; a problem of the name itself has the pointer "".
+
+    `rtype` is the type that a URL or change names: `data` may then leave it out, and may not contradict it.
+    """
+    if not isinstance(data, Mapping):
+        problem = Problem("", "bad-record", f"{quote(data)} is not a mapping; write type, ttl and value or values")
+        return Parsed(None, [problem])
+    findings = Findings(policy.lenient or _is_lenient(data))
+    owner = _parse_owner(apex, name, data, findings)
+    number = _parse_rtype(data, rtype, findings)
+    if number is None:
+        return Parsed(None, findings.problems)
+    ttl = _parse_ttl(data, number, default_ttl, findings)
+    rdatas = _parse_values(data, number, apex, findings)
+    for key in data:
+        if key not in _KEYS:
+            findings.warn(f"/{token(key)}", "unknown-key", f"`{key}` is no key of a record and is ignored; remove it")
+    if findings.refused or owner is None:
+        return Parsed(None, findings.problems)
+    return Parsed(Rrset(owner, number, ttl, rdatas), findings.problems)
+
+
+def record_to_json(rrset: Rrset, apex: Name) -> dict[str, Any]:
+    """The record as REST and YAML show it, without `revision`. `dynamic` and `octodns` are exactly as they were sent."""
+    values = rdata.to_json_values(rrset.rtype, rrset.rdatas)
+    shown: dict[str, Any] = {"name": names.to_text(rrset.owner, apex), "type": rdata.rtype_to_text(rrset.rtype), "ttl": rrset.ttl}
+    if rrset.rtype in rdata.SINGLE_VALUE and len(values) == 1:
+        shown["value"] = values[0]
+    else:
+        shown["values"] = values
+    if rrset.dynamic is not None:
+        shown["dynamic"] = rrset.dynamic
+    if rrset.octodns is not None:
+        shown["octodns"] = rrset.octodns
+    return shown
+
+
+def _is_lenient(data: Mapping[str, object]) -> bool:
+    octodns = data.get("octodns")
+    return isinstance(octodns, Mapping) and isinstance(octodns.get("lenient"), int) and bool(octodns["lenient"])
+
+
+def _parse_owner(apex: Name, name: str | Name, data: Mapping[str, object], findings: Findings) -> Name | None:
+    try:
+        owner = name if isinstance(name, Name) else names.parse_name(name, apex)
+        if "name" in data and names.parse_name(str(data["name"]), apex) != owner:
+            findings.error("/name", "name-mismatch", f"`name` is {quote(data['name'])} and the record is at {names.to_text(owner, apex)}")
+    except InvalidInput as error:
+        findings.extend(error.problems)
+        return None
+    return owner
+
+
+def _parse_rtype(data: Mapping[str, object], named: str | None, findings: Findings) -> int | None:
+    text = data.get("type", named)
+    if not isinstance(text, str):
+        findings.error("/type", "missing-type", "`type` is missing; write the record type, such as A")
+        return None
+    try:
+        rtype = rdata.rtype_from_text(text)
+        if named is not None and rdata.rtype_from_text(named) != rtype:
+            findings.error("/type", "type-mismatch", f"`type` is {text} and the request names {named}; make them equal")
+    except BadRdata as error:
+        findings.error("/type", error.code, str(error))
+        return None
+    if rtype == rdata.SOA:
+        findings.error("/type", "refused-type", "the SOA belongs to the zone; change it there")
+    if text != text.upper():
+        findings.error("/type", "lower-case-type", f"octoDNS knows {text.upper()} and not {quote(text)}; write upper case")
+    return rtype
+
+
+def _parse_ttl(data: Mapping[str, object], rtype: int, default_ttl: int, findings: Findings) -> int:
+    """octoDNS takes what `int()` takes and knows no upper limit; for its three bound types too great a ttl is cut, not refused."""
+    written = data.get("ttl", default_ttl)
+    if type(written) is int and 0 <= written <= MAX_TTL:
+        return written
+    ttl = whole_number(written)
+    if ttl is None:
+        findings.error("/ttl", "bad-ttl", f"{quote(written)} is not a number of seconds; write one from 0 to {MAX_TTL}")
+        return 0
+    if ttl < 0:
+        findings.fault("/ttl", "bad-ttl", f"the ttl {ttl} is below 0; write a number of seconds from 0 to {MAX_TTL}")
+        return 0
+    if ttl > MAX_TTL and rtype in rdata.STEERABLE:
+        findings.warn("/ttl", "long-ttl", f"the ttl {ttl} is above {MAX_TTL} (RFC 2181 §8) and counts as that; write less")
+    elif ttl > MAX_TTL:
+        findings.error("/ttl", "bad-ttl", f"the ttl {ttl} is above {MAX_TTL} (RFC 2181 §8); write less")
+    return min(ttl, MAX_TTL)
+
+
+def _parse_values(data: Mapping[str, object], rtype: int, apex: Name, findings: Findings) -> tuple[bytes, ...]:
+    before = len(findings.problems)
+    rdatas: dict[bytes, None] = {}
+    for pointer, value in _written_values(data, rtype):
+        wire = rdata.parse_value(rtype, value, apex, findings, pointer)
+        if wire is not None and wire in rdatas:
+            findings.warn(pointer, "duplicate-value", f"{quote(value)} stands here twice and counts once; remove one")
+        if wire is not None:
+            rdatas[wire] = None
+    if not rdatas and (findings.lenient or len(findings.problems) == before):
+        findings.error(
+            "/values" if "values" in data else "/value", "missing-values", "there is no value to serve; write `value` or `values`"
+        )
+    if len(rdatas) > 1 and rtype in rdata.SINGLE_VALUE:
+        findings.error("/values", "several-values", f"{rdata.rtype_to_text(rtype)} has one value (RFC 2181 §10.1); remove the others")
+    return tuple(rdatas)
+
+
+def _written_values(data: Mapping[str, object], rtype: int) -> list[tuple[str, object]]:
+    """Each value with its pointer. Where both keys stand, `values` counts, as in octoDNS; for CNAME octoDNS reads `value` alone."""
+    key = "values" if "values" in data and rtype != rdata.CNAME else "value"
+    written = data.get(key)
+    if rtype == rdata.CNAME:
+        return [("/value", written)]
+    if isinstance(written, list | tuple):
+        return [(f"/{key}/{index}", value) for index, value in enumerate(written)]
+    return [] if written is None else [(f"/{key}", written)]
