@@ -1,1 +1,1 @@
-"""One file a schema version, named NNNN_verb_noun."""
+"""One module a schema version. A version that was released is never edited."""

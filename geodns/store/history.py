@@ -1,0 +1,206 @@
+"""The history of the store: lineage, revision and tag (link.md section 1), and what changed since a revision.
+
+The revision comes from the one row of `head`, updated inside the transaction that makes the change. Its row lock (PostgreSQL) or the write
+lock (SQLite) is held until the commit, so commit order is revision order, and whoever reads "newer than mine" never misses one.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import dns.name
+import sqlalchemy as sa
+
+from geodns.store import audit
+from geodns.store.audit import Actor
+from geodns.store.database import LONG_STATEMENT_S, Dialect, Session
+from geodns.store.encoding import name_from_wire
+from geodns.store.listening import CHANNEL
+from geodns.store.schema import head as head_table
+from geodns.store.schema import lineage_parents, lineages, list_changes, now, revisions, rrset_changes, rrsets, zone_changes, zones
+
+Name = dns.name.Name
+
+
+@dataclass(frozen=True, slots=True)
+class Triple:
+    """A state of one history: two equal triples are the same data."""
+
+    lineage: uuid.UUID
+    revision: int
+    tag: int
+
+    def __str__(self) -> str:
+        return f"{self.lineage}/{self.revision}/{self.tag:016x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """A history and how it began."""
+
+    lineage: uuid.UUID
+    parents: tuple[uuid.UUID, ...]
+    at: datetime
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedSince:
+    """What a dataplane at an older revision must be told, in the order of a DELTA.
+
+    `owners` names everything whose rrsets are to be sent (or, when there are none any more, removed): the apex of every zone that changed,
+    because its SOA did, and all owner names of the zones in `put_zones`. A zone that was deleted and made again is in both lists.
+    """
+
+    dropped_zones: tuple[Name, ...]
+    put_zones: tuple[Name, ...]
+    owners: tuple[tuple[Name, Name], ...]
+    dropped_lists: tuple[str, ...]
+    put_lists: tuple[str, ...]
+
+
+async def head(session: Session) -> Triple:
+    """Where the history stands."""
+    row = (await session.execute(sa.select(head_table))).one()
+    return Triple(row.lineage, row.revision, row.tag)
+
+
+async def lock_head(session: Session) -> Triple:
+    """The same, and every other writer of revisions waits until this transaction ends. The first statement of each change."""
+    query = sa.select(head_table).with_for_update() if session.dialect is Dialect.POSTGRESQL else sa.select(head_table)
+    row = (await session.execute(query, limit_s=LONG_STATEMENT_S)).one()
+    return Triple(row.lineage, row.revision, row.tag)
+
+
+async def begin_revision(session: Session, actor: Actor) -> Triple:
+    """Take the next revision for what this transaction changes."""
+    advance = (
+        head_table.update()
+        .values(revision=head_table.c.revision + 1, tag=secrets.randbits(64))
+        .returning(head_table.c.lineage, head_table.c.revision, head_table.c.tag)
+    )
+    row = (await session.execute(advance, limit_s=LONG_STATEMENT_S)).one()
+    triple = Triple(row.lineage, row.revision, row.tag)
+    await session.execute(
+        revisions.insert(),
+        {"revision": triple.revision, "lineage": triple.lineage, "tag": triple.tag, "at": now(), "actor": actor.name},
+    )
+    if session.dialect is Dialect.POSTGRESQL:
+        await session.execute(sa.select(sa.func.pg_notify(CHANNEL, str(triple.revision))))
+    return triple
+
+
+async def holds(session: Session, triple: Triple) -> bool:
+    """Whether this very state is part of the store's history."""
+    query = sa.select(revisions.c.lineage, revisions.c.tag).where(revisions.c.revision == triple.revision)
+    row = await session.row(query)
+    return row is not None and (row.lineage, row.tag) == (triple.lineage, triple.tag)
+
+
+async def ancestors(session: Session) -> tuple[uuid.UUID, ...]:
+    """The lineages that the present one replaces: its parents, their parents and so on, nearest first."""
+    current = await session.scalar(sa.select(head_table.c.lineage))
+    found: list[uuid.UUID] = []
+    generation = {current}
+    while generation:
+        query = sa.select(lineage_parents.c.parent).where(lineage_parents.c.lineage.in_(generation)).order_by(lineage_parents.c.parent)
+        parents = [row.parent for row in await session.rows(query) if row.parent != current and row.parent not in found]
+        found += dict.fromkeys(parents)
+        generation = set(parents)
+    return tuple(found)
+
+
+async def list_lineages(session: Session) -> list[Lineage]:
+    """Every lineage that was begun in this database, newest first."""
+    parents: dict[uuid.UUID, list[uuid.UUID]] = {}
+    for row in await session.rows(sa.select(lineage_parents)):
+        parents.setdefault(row.lineage, []).append(row.parent)
+    query = sa.select(lineages).order_by(lineages.c.at.desc())
+    return [Lineage(row.lineage, tuple(parents.get(row.lineage, ())), row.at, row.actor, row.reason) for row in await session.rows(query)]
+
+
+async def adopt_lineage(session: Session, reason: str, actor: Actor, *, replaces: Sequence[uuid.UUID] = ()) -> Triple:
+    """Begin a new lineage over the present data; dataplanes that hold a parent follow it by themselves.
+
+    The present lineage is always a parent. `replaces` names further ones that the operator gives up: what a dataplane serves whose
+    database is lost.
+    """
+    before = await lock_head(session)
+    lineage = uuid.uuid4()
+    await session.execute(lineages.insert(), {"lineage": lineage, "at": now(), "actor": actor.name, "reason": reason})
+    parents = dict.fromkeys((before.lineage, *replaces))
+    await session.execute(lineage_parents.insert(), [{"lineage": lineage, "parent": parent} for parent in parents])
+    await session.execute(head_table.update().values(lineage=lineage))
+    triple = await begin_revision(session, actor)
+    detail = {"reason": reason, "lineage": str(lineage), "parents": [str(parent) for parent in parents]}
+    await audit.record(session, actor, "adopt lineage", "database", revision=triple.revision, detail=detail)
+    return triple
+
+
+async def changed_owners_since(session: Session, revision: int, *, limit: int) -> ChangedSince | None:
+    """What changed after `revision`; None when that is more than `limit` owner names, for which a FULL is the better answer."""
+    dropped, put, touched = await _changed_zones(session, revision)
+    owners: dict[tuple[bytes, bytes], None] = {(apex, apex): None for apex in touched}
+    for apex in put:
+        zone = sa.select(zones.c.id).where(zones.c.apex == apex).scalar_subquery()
+        query = sa.select(rrsets.c.owner).where(rrsets.c.zone_id == zone).order_by(rrsets.c.owner_key).limit(limit + 1)
+        owners |= dict.fromkeys((apex, row.owner) for row in await session.rows(query))
+        if len(owners) > limit:
+            return None
+    query = (
+        sa.select(rrset_changes.c.apex, rrset_changes.c.owner)
+        .where(rrset_changes.c.revision > revision)
+        .where(rrset_changes.c.apex.in_(sa.select(zones.c.apex)))
+        .distinct()
+        .limit(limit + 1)
+    )
+    for row in await session.rows(query):
+        owners[row.apex, row.apex] = owners[row.apex, row.owner] = None
+    if len(owners) > limit:
+        return None
+    dropped_lists, put_lists = await _changed_lists(session, revision)
+    return ChangedSince(
+        tuple(map(name_from_wire, dropped)),
+        tuple(map(name_from_wire, put)),
+        tuple((name_from_wire(apex), name_from_wire(owner)) for apex, owner in owners),
+        dropped_lists,
+        put_lists,
+    )
+
+
+async def _changed_zones(session: Session, revision: int) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    """Zones that were there at `revision` and are deleted or were made anew; zones made since; all that changed and exist."""
+    query = (
+        sa.select(zone_changes.c.apex, zone_changes.c.op, zones.c.id)
+        .outerjoin(zones, zones.c.apex == zone_changes.c.apex)
+        .where(zone_changes.c.revision > revision)
+        .order_by(zone_changes.c.revision)
+    )
+    operations: dict[bytes, list[str]] = {}
+    existing: set[bytes] = set()
+    for row in await session.rows(query):
+        operations.setdefault(row.apex, []).append(row.op)
+        if row.id is not None:
+            existing.add(row.apex)
+    births = {apex: [op for op in ops if op != "update"] for apex, ops in operations.items()}
+    dropped = [apex for apex, ops in births.items() if ops and ops[0] == "delete"]
+    put = [apex for apex, ops in births.items() if ops and apex in existing]
+    return dropped, put, [apex for apex in operations if apex in existing]
+
+
+async def _changed_lists(session: Session, revision: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Lists whose last change since `revision` removed them, and those whose last change did not."""
+    query = sa.select(list_changes).where(list_changes.c.revision > revision).order_by(list_changes.c.revision)
+    exists = {row.name: row.after is not None for row in await session.rows(query)}
+    return tuple(name for name, is_there in exists.items() if not is_there), tuple(name for name, is_there in exists.items() if is_there)
+
+
+async def revision_entry(session: Session, revision: int) -> sa.Row[Any] | None:
+    """The row (revision, lineage, tag, at, actor) of one revision."""
+    return await session.row(sa.select(revisions).where(revisions.c.revision == revision))

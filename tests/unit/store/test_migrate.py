@@ -1,0 +1,132 @@
+"""The schema is made once, migrated under a lock, copied first, and never touched when it is newer than the program."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from geodns.errors import DatabaseUnavailable, SchemaTooNew, StartupError
+from geodns.store import migrate
+from geodns.store.database import Database, make_engine
+from geodns.store.location import locate
+from geodns.store.migrate import SchemaState
+from geodns.store.schema import SCHEMA_VERSION, metadata
+
+
+async def run(url: str, *statements: str) -> None:
+    engine = make_engine(locate(url), pool_size=1)
+    async with engine.begin() as connection:
+        for statement in statements:
+            await connection.execute(sa.text(statement))
+    await engine.dispose()
+
+
+async def test_empty_database_gets_the_schema_and_a_lineage(empty_url: str) -> None:
+    assert await migrate.schema_state(empty_url) in {SchemaState.ABSENT, SchemaState.EMPTY}
+    done = await migrate.upgrade(empty_url)
+    assert (done.version_before, done.version, done.backup) == (None, SCHEMA_VERSION, None)
+    assert await migrate.schema_state(empty_url) is SchemaState.CURRENT
+    assert (await migrate.upgrade(empty_url)).found is SchemaState.CURRENT
+
+
+async def test_looking_at_an_absent_file_makes_none(sqlite_url: str) -> None:
+    assert await migrate.schema_state(sqlite_url) is SchemaState.ABSENT
+    database = await Database.open(sqlite_url)
+    with pytest.raises(DatabaseUnavailable):
+        await database.check()
+    await database.close()
+    assert await migrate.schema_state(sqlite_url) is SchemaState.ABSENT
+
+
+async def test_database_file_is_readable_by_its_owner_alone(sqlite_url: str) -> None:
+    await migrate.upgrade(sqlite_url)
+    path = locate(sqlite_url).path
+    assert path is not None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_migrations_and_metadata_describe_one_schema(database_url: str) -> None:
+    engine = make_engine(locate(database_url), pool_size=1)
+    async with engine.connect() as connection:
+        differences = await connection.run_sync(lambda sync: compare_metadata(MigrationContext.configure(sync), metadata))
+    await engine.dispose()
+    assert differences == []
+
+
+def test_program_knows_the_newest_migration() -> None:
+    script = ScriptDirectory(str(migrate.migrations_directory()))
+    assert script.get_current_head() == SCHEMA_VERSION
+    names = [Path(revision.module.__file__ or "").stem for revision in script.walk_revisions()]
+    assert all(name[:4].isdigit() and name.count("_") >= 2 for name in names), names
+
+
+async def test_newer_schema_is_refused_and_left_alone(database_url: str) -> None:
+    await run(database_url, "UPDATE alembic_version SET version_num = '9999'")
+    assert await migrate.schema_state(database_url) is SchemaState.NEWER
+    with pytest.raises(SchemaTooNew):
+        await migrate.upgrade(database_url)
+    database = await Database.open(database_url)
+    with pytest.raises(SchemaTooNew):
+        await database.check()
+    with pytest.raises(SchemaTooNew):
+        async with database.write():
+            pass
+    await database.close()
+
+
+async def test_older_sqlite_schema_is_copied_before_anything_runs(sqlite_url: str) -> None:
+    await migrate.upgrade(sqlite_url)
+    # What an older program would have left: another version, and the tables of that time (none, for a migration that then succeeds).
+    tables = [table.name for table in reversed(metadata.sorted_tables)]
+    await run(sqlite_url, *(f"DROP TABLE {name}" for name in tables), "UPDATE alembic_version SET version_num = '0000'")
+    assert await migrate.schema_state(sqlite_url) is SchemaState.OLDER
+    with pytest.raises(StartupError):
+        await migrate.upgrade(sqlite_url, migrate=False)
+    path = locate(sqlite_url).path
+    assert path is not None
+    with pytest.raises(Exception, match="0000"):  # no script leads from a version that never was
+        await migrate.upgrade(sqlite_url)
+    (copy,) = path.parent.glob("geodns.db.schema-0000.*Z")
+    assert await migrate.schema_state(f"sqlite:///{copy}") is SchemaState.OLDER
+
+
+async def test_migration_can_be_forbidden(empty_url: str) -> None:
+    with pytest.raises(StartupError, match="migrate"):
+        await migrate.upgrade(empty_url, migrate=False)
+    assert await migrate.schema_state(empty_url) is not SchemaState.CURRENT
+
+
+async def test_nodes_that_start_together_migrate_once(empty_url: str) -> None:
+    done = await asyncio.gather(*(migrate.upgrade(empty_url) for _ in range(4)))
+    assert {upgraded.version for upgraded in done} == {SCHEMA_VERSION}
+    database = await Database.open(empty_url)
+    async with database.read() as session:
+        assert await session.scalar(sa.text("SELECT count(*) FROM lineages")) == 1
+    await database.close()
+
+
+async def test_tables_of_another_program_are_left_alone(empty_url: str) -> None:
+    path = locate(empty_url).path
+    if path is not None:
+        path.touch()
+    await run(empty_url, "CREATE TABLE customers (id INTEGER)")
+    with pytest.raises(StartupError, match="not geodns"):
+        await migrate.upgrade(empty_url)
+
+
+@pytest.mark.parametrize("url", ["mysql://localhost/geodns", "sqlite://", "sqlite:///:memory:", "nonsense"])
+async def test_other_databases_are_refused_with_one_sentence(url: str) -> None:
+    with pytest.raises(StartupError):
+        await Database.open(url)
+
+
+async def test_unreachable_server_is_unavailable() -> None:
+    with pytest.raises(DatabaseUnavailable):
+        await migrate.schema_state("postgresql://geodns@127.0.0.1:1/geodns")
