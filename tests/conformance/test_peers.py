@@ -1,0 +1,129 @@
+"""geodns and Debian's NSD, Knot and BIND load the same zones and are asked the same questions: we agree with the majority.
+
+Differences that we chose stand in docs/rfc.md, section "Differences", and in `chosen` below; nothing else is tolerated.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.zone
+import pytest
+
+from tests.behaviour.conftest import MakeNode
+from tests.behaviour.conftest import make_node as make_node
+from tests.support.differential import Asker, Question, Reply, majority, names_to_ask, questions
+from tests.support.peers import PEERS, Peer
+
+ZONES = Path(__file__).parent / "zones"
+SEED = 20260101
+SHOWN = 12
+
+# Zones that only some peers load are asked of those that do.
+EVERYBODY = ("nasty.example", "child.nasty.example", "large.example")
+GROUPS = {
+    "zones": EVERYBODY,
+    "root": (*EVERYBODY, "."),
+    "occluded": ("occluded.example",),
+}
+
+
+def zone_path(zone: str, directory: Path) -> Path:
+    """The master file of a zone; the large one is made on the spot."""
+    if zone == "large.example":
+        path = directory / "large.example.zone"
+        path.write_text("\n".join(large_zone()) + "\n")
+        return path
+    return ZONES / ("root.zone" if zone == "." else f"{zone}.zone")
+
+
+def large_zone() -> Iterator[str]:
+    """Rrsets near the limits of a message: 64 KiB of TXT, 300 addresses, many name servers."""
+    yield "$ORIGIN large.example.\n$TTL 600"
+    yield "@ SOA ns0 hostmaster 1 3600 600 604800 60"
+    for number in range(13):
+        yield f"@ NS ns{number}"
+        yield f"ns{number} A 192.0.2.{number + 1}"
+        yield f"ns{number} AAAA 2001:db8::{number + 1:x}"
+        yield f"cut NS ns{number}.cut"
+        yield f"ns{number}.cut A 198.51.100.{number + 1}"
+        yield f"ns{number}.cut AAAA 2001:db8:1::{number + 1:x}"
+        yield f"wide NS a-rather-long-host-name-for-a-server-{number:04}.another-zone-that-is-not-here.example."
+    for number in range(240):
+        yield f'huge TXT "{number:04}{"x" * 250}"'
+    for number in range(80):
+        yield f"many A 203.0.113.{number + 1}"
+        yield f"mx MX {number} mx{number}"
+        yield f"mx{number} A 203.0.113.{number + 1}"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Readable for peers that drop their privileges."""
+    for parent in (tmp_path, *tmp_path.parents[:3]):
+        parent.chmod(parent.stat().st_mode | 0o055)
+    return tmp_path
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("group", list(GROUPS))
+def test_answers_agree_with_the_majority_of_nsd_knot_and_bind(make_node: MakeNode, directory: Path, group: str) -> None:
+    paths = {zone: zone_path(zone, directory) for zone in GROUPS[group]}
+    node = make_node(zones={("@" if zone == "." else zone) + ".zone": path.read_text() for zone, path in paths.items()})
+    node.start(within_s=60)
+    peers = [kind(directory / kind.program, paths) for kind in PEERS if kind.path()]
+    assert len(peers) == len(PEERS), "NSD, Knot and BIND must be installed"
+    try:
+        running = start_those_that_load(peers)
+        askers = [Asker(peer.program, peer.port) for peer in running]
+        compare(askers, Asker("geodns", node.dns_port), paths)
+    finally:
+        for peer in peers:
+            peer.stop()
+
+
+def start_those_that_load(peers: list[Peer]) -> list[Peer]:
+    """Starts all; a peer that refuses the zones is left out, and one at least must take them."""
+    running = []
+    for peer in peers:
+        try:
+            peer.start()
+        except AssertionError:
+            peer.stop()
+            continue
+        running.append(peer)
+    assert running
+    return running
+
+
+def compare(askers: list[Asker], ours: Asker, paths: dict[str, Path]) -> None:
+    """Asks everything and fails with the first differences and their number."""
+    differences: list[str] = []
+    tally: Counter[str] = Counter()
+    for zone, path in paths.items():
+        apex = dns.name.from_text(zone)
+        owners = dns.zone.from_file(str(path), origin=apex, relativize=False, check_origin=False).nodes
+        for question in questions(names_to_ask(owners, apex), SEED):
+            theirs = [asker.ask(question) for asker in askers]
+            wanted = majority(theirs)
+            tally["asked"] += 1
+            if wanted is None:
+                tally["no majority"] += 1
+                continue
+            got = ours.ask(question)
+            if got != wanted and not chosen(question, got, wanted):
+                differences.append(f"{question}\n  we:   {got}\n  they: {wanted}")
+    print(dict(tally), f"{len(differences)} differences")
+    assert tally["no majority"] < tally["asked"] / 20, tally
+    assert not differences, f"{len(differences)} of {tally['asked']} differ:\n" + "\n".join(differences[:SHOWN])
+
+
+def chosen(question: Question, got: Reply, wanted: Reply) -> bool:
+    """A difference that docs/rfc.md lists."""
+    return False
