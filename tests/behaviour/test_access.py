@@ -6,8 +6,7 @@ import stat
 
 import pytest
 
-from tests.behaviour.conftest import MakeNode
-from tests.support.node import Node
+from tests.support.node import MakeNode, Node
 
 ZONE = "'': {type: NS, values: [ns1.example.com.]}\nns1: {type: A, value: 192.0.2.53}\nwww: {type: A, value: 192.0.2.10}\n"
 

@@ -8,10 +8,9 @@ from http.client import HTTPException
 
 import pytest
 
-from tests.behaviour.conftest import MakeNode
 from tests.behaviour.test_writes import ask_quietly
 from tests.support.databases import PostgresCluster
-from tests.support.node import Node
+from tests.support.node import MakeNode, Node
 from tests.support.waiting import wait_until
 
 ZONE = "'': {type: NS, values: [ns1.example.com.]}\nns1: {type: A, value: 192.0.2.53}\n"
@@ -46,8 +45,8 @@ def write_until_killed(node: Node, kills: int) -> set[int]:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_every_acknowledged_write_survives_kill_9(make_node: MakeNode, postgres: PostgresCluster, kind: str) -> None:
-    settings = {"DATABASE_URL": postgres.create_database()} if kind == "postgresql" else {}
+def test_every_acknowledged_write_survives_kill_9(make_node: MakeNode, postgres_cluster: PostgresCluster, kind: str) -> None:
+    settings = {"DATABASE_URL": postgres_cluster.create_database()} if kind == "postgresql" else {}
     node = make_node(zones={"example.com.yaml": ZONE}, settings=settings)
     node.start()
     acknowledged = write_until_killed(node, kills=3)

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.behaviour.conftest import MakeNode
 from tests.support.dig import dig_batch
 from tests.support.mmdb import CLIENTS, write_continents
 from tests.support.nginx import Nginx
-from tests.support.node import Node
+from tests.support.node import MakeNode, Node
 from tests.support.ports import free_port
 from tests.support.shares import assert_shares
 from tests.support.waiting import wait_until

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.behaviour.conftest import MakeNode
 from tests.behaviour.test_writes import ask_quietly
 from tests.support.load import Load
-from tests.support.node import Node
+from tests.support.node import MakeNode, Node
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("timing")

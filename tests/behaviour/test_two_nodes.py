@@ -9,10 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.behaviour.conftest import MakeNode
 from tests.behaviour.test_writes import ask, ask_quietly
 from tests.support.databases import PostgresCluster
-from tests.support.node import Node
+from tests.support.node import MakeNode, Node
 from tests.support.proxy import Relay
 from tests.support.waiting import wait_until
 
@@ -29,17 +28,17 @@ CUT_S = 60
 
 
 @pytest.fixture
-def relay(postgres: PostgresCluster) -> Iterator[Relay]:
+def relay(postgres_cluster: PostgresCluster) -> Iterator[Relay]:
     """The second node's way to the database."""
-    relay = Relay(("127.0.0.1", postgres.port))
+    relay = Relay(("127.0.0.1", postgres_cluster.port))
     yield relay
     relay.close()
 
 
 @pytest.fixture
-def nodes(make_node: MakeNode, postgres: PostgresCluster, relay: Relay) -> tuple[Node, Node]:
+def nodes(make_node: MakeNode, postgres_cluster: PostgresCluster, relay: Relay) -> tuple[Node, Node]:
     """Two nodes that start at the same time on one empty database."""
-    url = postgres.create_database()
+    url = postgres_cluster.create_database()
     through_relay = re.sub(r":\d+/", f":{relay.port}/", url)
     first = make_node("first", zones={"example.com.yaml": ZONE}, settings={"DATABASE_URL": url, "NODE_NAME": "first"})
     second = make_node("second", zones={"example.com.yaml": ZONE}, settings={"DATABASE_URL": through_relay, "NODE_NAME": "second"})

@@ -9,8 +9,7 @@ import dns.message
 import dns.query
 import pytest
 
-from tests.behaviour.conftest import MakeNode
-from tests.support.node import Node
+from tests.support.node import MakeNode, Node
 from tests.support.waiting import wait_until
 
 ZONE = """

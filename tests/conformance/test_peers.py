@@ -16,9 +16,8 @@ import dns.rdatatype
 import dns.zone
 import pytest
 
-from tests.behaviour.conftest import MakeNode
-from tests.behaviour.conftest import make_node as make_node
 from tests.support.differential import Asker, Question, Reply, majority, names_to_ask, questions
+from tests.support.node import MakeNode
 from tests.support.peers import PEERS, Peer
 
 ZONES = Path(__file__).parent / "zones"

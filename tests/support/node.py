@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -168,6 +168,9 @@ class Node:
     def command(self, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """`geodns VERB …` with this node's settings."""
         return run_geodns(arguments, self.environment, timeout_s=timeout_s, directory=self.directory)
+
+
+MakeNode = Callable[..., Node]
 
 
 def run_geodns(
