@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from http.client import HTTPException
 
 import pytest
@@ -33,11 +34,14 @@ def write_until_killed(node: Node, kills: int) -> set[int]:
                 acknowledged.add(number)
         done.set()
 
+    def reached(floor: int) -> bool:
+        return len(acknowledged) >= floor or done.is_set()
+
     writer = threading.Thread(target=write)
     writer.start()
     for round_number in range(kills):
         floor = (round_number + 1) * WRITES // (kills + 2)
-        wait_until(lambda floor=floor: len(acknowledged) >= floor or done.is_set(), within_s=60, what=f"{floor} acknowledged writes")
+        wait_until(partial(reached, floor), within_s=60, what=f"{floor} acknowledged writes")
         node.kill_control()
         node.start()
     writer.join()

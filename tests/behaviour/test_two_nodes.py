@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -61,6 +62,11 @@ def count(node: Node) -> int:
     return int(values[0].rsplit(".", 1)[1]) if values else 0
 
 
+def serves(node: Node, number: int) -> bool:
+    """The node serves this number."""
+    return count(node) == number
+
+
 def test_both_seed_the_same_zones_once(nodes: tuple[Node, Node]) -> None:
     first, second = nodes
     wait_until(lambda: ask(second.dns_port, "www.example.com") == ["192.0.2.10"], within_s=5, what="the seed on the second node")
@@ -77,7 +83,7 @@ def test_a_write_on_one_answers_on_the_other_within_a_second(nodes: tuple[Node, 
     for number in range(1, 21):
         writer, other = nodes if number % 2 else nodes[::-1]
         put(writer, number)
-        slowest = max(slowest, wait_until(lambda other=other, number=number: count(other) == number, within_s=1.0, what="the other node"))
+        slowest = max(slowest, wait_until(partial(serves, other, number), within_s=1.0, what="the other node"))
     print(f"slowest of 20: {slowest:.3f} s")
 
 
