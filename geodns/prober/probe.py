@@ -1,0 +1,39 @@
+"""What a check protocol is to the rest of the prober, and which file speaks which.
+
+To add a protocol: its name in `model.check.Protocol`, one file with a class that satisfies `Probe`, one line in
+`make_probe`, one line in docs/health.md.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, assert_never
+
+from geodns.model import check as model
+from geodns.prober.http import HttpProbe
+from geodns.prober.stream import Progress
+from geodns.prober.tcp import TcpProbe
+
+
+class Probe(Protocol):
+    """Made once for a check: whatever can be decided then is decided then, and what cannot be carried out is a ValueError."""
+
+    async def attempt(self, address: str, progress: Progress) -> str:
+        """One attempt against a literal address that the policy allows; returns in words what was good ("status 200").
+
+        Failures are raised: `Fault` with its evidence, or `OSError` and `ssl.SSLError` of a connection under way. The
+        caller's timeout covers the whole attempt and ends it by cancellation: `progress` says what it was waiting for.
+        Nothing may be left open in any case.
+        """
+
+
+def make_probe(check: model.Check) -> Probe:
+    """The probe for a check; raises ValueError when the check cannot be carried out."""
+    match check.protocol:
+        case model.Protocol.HTTP | model.Protocol.HTTPS:
+            return HttpProbe(check)
+        case model.Protocol.TCP:
+            return TcpProbe(check)
+        case model.Protocol.UDP | model.Protocol.ICMP | model.Protocol.DNS | model.Protocol.GRPC | model.Protocol.PUSH:
+            raise ValueError(f"{check.protocol.value} checks are not available in this release")
+        case _:
+            assert_never(check.protocol)
