@@ -10,3 +10,4 @@ pub mod refused;
 pub mod rng;
 pub mod spec;
 pub mod steer;
+pub mod zones;

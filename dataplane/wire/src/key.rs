@@ -4,6 +4,8 @@
 //! closest encloser and the wildcard below it costs one hashing of the name. The hash is keyed with a seed that the owner of the zones
 //! draws, so that nobody can write a zone whose owner names all meet in one bucket.
 
+use std::fmt;
+
 use crate::name::{MAX_LABELS, MAX_NAME, Name};
 
 /// Names are hashed eight octets at a time and read past their end by up to seven (the excess is masked away).
@@ -96,6 +98,12 @@ impl NameKey {
     #[inline]
     pub fn hash(&self, labels: usize) -> u64 {
         self.hashes.get(labels).copied().unwrap_or(0)
+    }
+}
+
+impl fmt::Debug for NameKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NameKey({})", self.name())
     }
 }
 

@@ -1,0 +1,226 @@
+//! Applying a FULL or a DELTA to a copy of the zones. The editor keeps what lookups rely on: every ancestor of an owner name exists as a node
+//! (empty non-terminals, RFC 4592 §2.2.2), knows how many names stand right below it and whether `*` is one of them, and the zone knows its
+//! cuts and DNAMEs. An editor that has refused a change is of no further use; the set it was made from is untouched.
+
+use geodns_wire::{Name, NameKey, rtype};
+
+use super::ZoneSet;
+use super::check::{check_name, check_owner};
+use super::node::{NodeBuilder, NodeFlags};
+use super::zone::Zone;
+use crate::refused::Refused;
+use crate::spec::{Change, RrsetData, RrsetSpec};
+use crate::steer::SteeringEditor;
+
+/// A set of zones being changed.
+#[derive(Debug)]
+pub struct ZoneEditor {
+    set: ZoneSet,
+    /// Reused from change to change.
+    apex: NameKey,
+    owner: NameKey,
+    node: NodeBuilder,
+    /// Zones that have no SOA yet or any more.
+    without_soa: usize,
+}
+
+impl ZoneEditor {
+    pub(super) fn new(set: ZoneSet) -> Self {
+        Self { set, apex: NameKey::new(), owner: NameKey::new(), node: NodeBuilder::default(), without_soa: 0 }
+    }
+
+    /// Applies one item; lists go to `steering`, and steered rrsets are compiled by it.
+    ///
+    /// # Errors
+    /// When the item breaks a rule; nothing of this editor may then be adopted.
+    pub fn apply(&mut self, change: Change, steering: &mut SteeringEditor) -> Result<(), Refused> {
+        match change {
+            Change::PutZone { apex } => self.put_zone(check_name("apex", &apex)?),
+            Change::DropZone { apex } => self.drop_zone(check_name("apex", &apex)?),
+            Change::PutOwner { apex, owner, rrsets } => self.put_owner(&apex, &owner, rrsets, steering)?,
+            Change::PutList { name, prefixes } => steering.put_list(name, prefixes)?,
+            Change::DropList { name } => steering.drop_list(&name),
+        }
+        Ok(())
+    }
+
+    /// The changed set.
+    ///
+    /// # Errors
+    /// When a zone has no SOA record.
+    pub fn finish(self) -> Result<ZoneSet, Refused> {
+        if self.without_soa == 0 {
+            return Ok(self.set);
+        }
+        let zone = self.set.iter().find(|zone| zone.soa.is_none()).map_or_else(String::new, |zone| zone.apex().to_string());
+        Err(Refused::malformed(format!("zone {zone} has no SOA")))
+    }
+
+    fn put_zone(&mut self, apex: Name<'_>) {
+        self.apex.set(apex, self.set.seed);
+        if self.set.zone(&self.apex, self.apex.labels()).is_some() {
+            return;
+        }
+        let mut zone = Zone::new(apex);
+        self.node.clear();
+        zone.insert(&self.apex, self.apex.labels(), &self.node, 0);
+        self.set.put(&self.apex, zone);
+        self.without_soa = self.without_soa.saturating_add(1);
+    }
+
+    fn drop_zone(&mut self, apex: Name<'_>) {
+        self.apex.set(apex, self.set.seed);
+        let Some(zone) = self.set.zone(&self.apex, self.apex.labels()) else { return };
+        if zone.soa.is_none() {
+            self.without_soa = self.without_soa.saturating_sub(1);
+        }
+        self.set.remove(&self.apex);
+    }
+
+    fn put_owner(&mut self, apex: &[u8], owner: &[u8], rrsets: Vec<RrsetSpec>, steering: &mut SteeringEditor) -> Result<(), Refused> {
+        let (apex, owner) = (check_name("apex", apex)?, check_name("owner name", owner)?);
+        check_owner(apex, owner, &rrsets)?;
+        if self.apex.name() != apex {
+            self.apex.set(apex, self.set.seed);
+        }
+        self.owner.set(owner, self.set.seed);
+        let Some(zone) = self.set.zone_mut(&self.apex) else {
+            return Err(Refused::malformed(format!("{owner}: there is no zone {apex}")));
+        };
+        if owner == apex {
+            let before = zone.soa.is_none();
+            zone.remember_soa(&rrsets);
+            self.without_soa = match (before, zone.soa.is_none()) {
+                (false, true) => self.without_soa.saturating_add(1),
+                (true, false) => self.without_soa.saturating_sub(1),
+                (true, true) | (false, false) => self.without_soa,
+            };
+        }
+        build_node(&mut self.node, apex, owner, rrsets, steering)?;
+        zone.put_node(&self.owner, &mut self.node);
+        Ok(())
+    }
+}
+
+fn build_node(
+    node: &mut NodeBuilder,
+    apex: Name<'_>,
+    owner: Name<'_>,
+    rrsets: Vec<RrsetSpec>,
+    steering: &mut SteeringEditor,
+) -> Result<(), Refused> {
+    node.clear();
+    for rrset in rrsets {
+        match rrset.rtype {
+            // RFC 4592 §4.2 leaves NS at a wildcard undefined; we keep it as data, because a delegation of every name is nothing anybody means.
+            rtype::NS if owner != apex && !owner.is_wildcard() => node.flag(NodeFlags::CUT),
+            rtype::DNAME => node.flag(NodeFlags::DNAME),
+            rtype::CNAME => node.flag(NodeFlags::CNAME),
+            _ => {}
+        }
+        match rrset.data {
+            RrsetData::Static(rdatas) => node.put_static(rrset.rtype, rrset.ttl, rdatas.iter().map(|rdata| &**rdata)),
+            RrsetData::Steered(spec) => {
+                let steered = steering.compile(owner.wire(), rrset.rtype, rrset.ttl, *spec)?;
+                node.put_steered(rrset.rtype, steered);
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Zone {
+    /// Puts what `node` holds at `owner`; an empty node removes the owner name, unless names stand below it.
+    fn put_node(&mut self, owner: &NameKey, node: &mut NodeBuilder) {
+        let labels = owner.labels();
+        let old = self.node(owner, labels).map(|old| (old.flags(), old.children()));
+        if let Some((flags, _)) = old {
+            self.count_flags(flags, u32::saturating_sub);
+        }
+        self.count_flags(node.flags(), u32::saturating_add);
+        match (old, node.is_empty()) {
+            (None, true) => {}
+            (None, false) => {
+                self.insert(owner, labels, node, 0);
+                self.link_to_parent(owner, labels);
+            }
+            (Some((_, 0)), true) if labels > self.apex_labels => self.unlink(owner, labels),
+            (Some((flags, children)), true | false) => {
+                if flags.has(NodeFlags::WILDCARD_BELOW) {
+                    node.flag(NodeFlags::WILDCARD_BELOW);
+                }
+                let key = self.owner_key(owner, labels);
+                if let Some(page) = self.names.bucket_mut(key.tag) {
+                    page.replace(key, node, children);
+                }
+            }
+        }
+    }
+
+    fn count_flags(&mut self, flags: NodeFlags, change: fn(u32, u32) -> u32) {
+        if flags.has(NodeFlags::CUT) {
+            self.cuts = change(self.cuts, 1);
+        }
+        if flags.has(NodeFlags::DNAME) {
+            self.dnames = change(self.dnames, 1);
+        }
+    }
+
+    fn insert(&mut self, owner: &NameKey, labels: usize, node: &NodeBuilder, children: u32) {
+        let key = self.owner_key(owner, labels);
+        if let Some(page) = self.names.bucket_mut(key.tag) {
+            page.insert(key, node, children);
+            self.names.entry_added();
+        }
+        self.deepest = self.deepest.max(labels);
+    }
+
+    /// The ancestors of a new name learn of it; those that do not exist become empty non-terminals.
+    fn link_to_parent(&mut self, owner: &NameKey, labels: usize) {
+        let mut child = labels;
+        while child > self.apex_labels {
+            let wildcard = if is_asterisk(owner, child) { NodeFlags::WILDCARD_BELOW } else { NodeFlags::default() };
+            let parent = child.wrapping_sub(1);
+            if let Some((flags, children)) = self.node(owner, parent).map(|node| (node.flags(), node.children())) {
+                self.patch(owner, parent, flags.with(wildcard), children.saturating_add(1));
+                return;
+            }
+            let mut empty = NodeBuilder::default();
+            empty.flag(wildcard);
+            self.insert(owner, parent, &empty, 1);
+            child = parent;
+        }
+    }
+
+    /// Removes a name without children, and the empty non-terminals above it that have lost their last one.
+    fn unlink(&mut self, owner: &NameKey, labels: usize) {
+        let mut child = labels;
+        while child > self.apex_labels {
+            let key = self.owner_key(owner, child);
+            if let Some(page) = self.names.bucket_mut(key.tag) {
+                page.remove(key);
+                self.names.entry_removed();
+            }
+            let wildcard = if is_asterisk(owner, child) { NodeFlags::WILDCARD_BELOW } else { NodeFlags::default() };
+            child = child.wrapping_sub(1);
+            let Some(parent) = self.node(owner, child) else { return };
+            let (flags, children, is_empty) = (parent.flags(), parent.children().saturating_sub(1), parent.rrset_count() == 0);
+            self.patch(owner, child, flags.without(wildcard), children);
+            if !is_empty || children > 0 {
+                return;
+            }
+        }
+    }
+
+    fn patch(&mut self, owner: &NameKey, labels: usize, flags: NodeFlags, children: u32) {
+        let key = self.owner_key(owner, labels);
+        if let Some(page) = self.names.bucket_mut(key.tag) {
+            page.patch(key, flags, children);
+        }
+    }
+}
+
+/// Whether the leftmost of the last `labels` labels is the asterisk label.
+fn is_asterisk(owner: &NameKey, labels: usize) -> bool {
+    owner.octets(owner.start(labels), owner.start(labels.saturating_sub(1))) == b"\x01*"
+}
