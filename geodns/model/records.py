@@ -6,20 +6,33 @@ records in a zone is judged in `zones`.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from geodns.errors import InvalidInput, Problem
 from geodns.model import names, rdata
+from geodns.model.assemble import assemble
+from geodns.model.dynamic import DynamicDraft, parse_dynamic
+from geodns.model.extension import Extension, Owned, parse_extension
 from geodns.model.fields import BadRdata, whole_number
 from geodns.model.findings import STRICT, Findings, Policy, quote, token
 from geodns.model.names import Name
 from geodns.model.record import Rrset
+from geodns.model.steering import Steering
 
 MAX_TTL = 2**31 - 1  # RFC 2181 §8
 
-_KEYS = frozenset(("type", "ttl", "value", "values", "dynamic", "octodns", "geo", "name", "revision"))
+_GEO_KEY = re.compile(r"\w\w(-\w\w(-\w\w)?)?$")  # octoDNS's own pattern for `geo`
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+_PLAIN_KEYS = frozenset(("type", "ttl", "value", "values"))
+_KEYS = _PLAIN_KEYS | {"dynamic", "octodns", "geo", "name", "revision"}
+
+# Deeper than any real block, and shallow enough that no reader of the stored JSON runs out of stack.
+MAX_DEPTH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +66,13 @@ def parse_record(
         return Parsed(None, findings.problems)
     ttl = _parse_ttl(data, number, default_ttl, findings)
     rdatas = _parse_values(data, number, apex, findings)
-    for key in data:
-        if key not in _KEYS:
-            findings.warn(f"/{token(key)}", "unknown-key", f"`{key}` is no key of a record and is ignored; remove it")
+    steering = None
+    if not data.keys() <= _PLAIN_KEYS:
+        _judge_other_keys(data, number, apex, findings)
+        steering = _parse_steering(data, Rrset(owner or apex, number, ttl, rdatas), apex, findings, policy)
     if findings.refused or owner is None:
         return Parsed(None, findings.problems)
-    return Parsed(Rrset(owner, number, ttl, rdatas), findings.problems)
+    return Parsed(Rrset(owner, number, ttl, rdatas, data.get("dynamic"), data.get("octodns"), steering), findings.problems)
 
 
 def record_to_json(rrset: Rrset, apex: Name) -> dict[str, Any]:
@@ -157,3 +171,80 @@ def _written_values(data: Mapping[str, object], rtype: int) -> list[tuple[str, o
     if isinstance(written, list | tuple):
         return [(f"/{key}/{index}", value) for index, value in enumerate(written)]
     return [] if written is None else [(f"/{key}", written)]
+
+
+def _judge_other_keys(data: Mapping[str, object], rtype: int, apex: Name, findings: Findings) -> None:
+    for key in data:
+        if key not in _KEYS:
+            findings.warn(f"/{token(key)}", "unknown-key", f"`{key}` is no key of a record and is ignored; remove it")
+    for key in ("dynamic", "octodns"):
+        if key in data and (reason := _why_not_json(data[key], MAX_DEPTH)):
+            findings.error(f"/{key}", "not-json", f"`{key}` {reason}")
+    if "geo" not in data or rtype not in (rdata.A, rdata.AAAA):
+        return
+    if "dynamic" in data:
+        findings.fault("/geo", "geo-with-dynamic", "a record has `dynamic` or octoDNS's older `geo`, not both; remove `geo`")
+    _judge_geo(data["geo"], rtype, apex, findings)
+
+
+def _judge_geo(written: object, rtype: int, apex: Name, findings: Findings) -> None:
+    """octoDNS's deprecated `geo` is judged as octoDNS does, and not executed."""
+    findings.warn("/geo", "geo-ignored", "octoDNS's older `geo` is not executed here; write `dynamic`")
+    if not isinstance(written, Mapping):
+        findings.error("/geo", "bad-geo-block", f"{quote(written)} is not a mapping of geo code to values")
+        return
+    for code, values in written.items():
+        pointer = f"/geo/{token(code)}"
+        if not _GEO_KEY.match(str(code)):
+            findings.error(pointer, "bad-geo", f"{quote(code)} is not a geo code; write continent, country and province with hyphens")
+        items = values if isinstance(values, list | tuple) else [values]
+        if not items:
+            findings.fault(pointer, "missing-values", "there is no value; write one, or remove the code")
+        for index, value in enumerate(items):
+            rdata.parse_value(rtype, value, apex, findings, f"{pointer}/{index}")
+
+
+def _parse_steering(data: Mapping[str, object], rrset: Rrset, apex: Name, findings: Findings, policy: Policy) -> Steering | None:
+    """What `dynamic` and `octodns` mean together; both are judged even when one of them is already wrong."""
+    steered = "dynamic" in data
+    draft = DynamicDraft((), ())
+    if steered and rrset.rtype not in rdata.STEERABLE:
+        findings.error("/dynamic", "not-steerable", "only A, AAAA and CNAME can be steered; remove `dynamic`")
+        steered = False
+    elif steered:
+        draft = parse_dynamic(data["dynamic"], rrset.rtype, apex, findings, policy)
+    extension = Extension()
+    if "octodns" in data:
+        extension = parse_extension(data["octodns"], _owned(data, rrset, apex, draft, steered), findings)
+    return assemble(draft, extension, rrset.owner, findings, policy) if steered else None
+
+
+def _owned(data: Mapping[str, object], rrset: Rrset, apex: Name, draft: DynamicDraft, steered: bool) -> Owned:
+    """What `octodns.geodns` may name. A pool that is itself broken counts as named: one mistake is told once."""
+    dynamic = data.get("dynamic")
+    pools = dynamic.get("pools") if isinstance(dynamic, Mapping) else None
+    values = {entry.value.text for pool in draft.pools for entry in pool.values}
+    if rrset.rtype in rdata.STEERABLE:
+        values |= {rdata.to_text(rrset.rtype, wire).lower() for wire in rrset.rdatas}
+    names_of_pools = frozenset(pools) if isinstance(pools, Mapping) and steered else frozenset[str]()
+    return Owned(rrset.rtype, apex, rrset.ttl, names_of_pools, values, steered)
+
+
+def _why_not_json(value: object, depth: int) -> str | None:
+    """What keeps a value from being stored as JSON and given back as it was sent."""
+    if depth == 0:
+        return f"is nested more than {MAX_DEPTH} deep; write it flatter"
+    match value:
+        case None | bool() | int():
+            return None
+        case str():
+            return None if value.isascii() or not _SURROGATE.search(value) else "has half of a surrogate pair, which is no character"
+        case float():
+            return None if math.isfinite(value) else f"has the number {value}, which JSON does not know"
+        case list() | tuple():
+            return next((reason for item in value if (reason := _why_not_json(item, depth - 1))), None)
+        case Mapping():
+            if bad := [key for key in value if not isinstance(key, str)]:
+                return f"has the key {quote(bad[0])}, which is no text; put it in quotes"
+            return next((reason for item in value.values() if (reason := _why_not_json(item, depth - 1))), None)
+    return f"has {quote(value)}, which JSON does not know; put it in quotes"

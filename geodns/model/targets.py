@@ -49,6 +49,7 @@ def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
     found = [part for part in (address.ipv4_mapped, address.sixtofour) if part]
     if address in _COMPATIBLE or address in _NAT64:
         found.append(IPv4Address(address.packed[12:]))
-    if address in _LOCAL_NAT64:  # RFC 6052 §2.2: behind a /48 around the zero byte, behind a /96 at the end
-        found += [IPv4Address(address.packed[6:8] + address.packed[9:11]), IPv4Address(address.packed[12:])]
+    if address in _LOCAL_NAT64:  # RFC 6052 §2.2: behind a /48 around the zero byte, behind a /96 at the end; the other place is zeros
+        places = (address.packed[6:8] + address.packed[9:11], address.packed[12:])
+        found += [IPv4Address(octets) for octets in places if octets[0]]
     return found
