@@ -5,9 +5,17 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
+pub mod acl;
+pub mod additional;
+pub mod admit;
+pub mod answer;
+pub mod cookie;
 pub mod location;
+pub mod lookup;
 pub mod refused;
+pub mod resolve;
 pub mod rng;
 pub mod spec;
 pub mod steer;
+pub mod view;
 pub mod zones;

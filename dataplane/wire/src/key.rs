@@ -85,7 +85,7 @@ impl NameKey {
 
     /// The last `labels` labels; the whole name when it has no more.
     pub fn suffix(&self, labels: usize) -> Name<'_> {
-        self.bytes.get(self.start(labels)..self.length).and_then(|wire| Name::from_wire(wire).ok()).unwrap_or(Name::ROOT)
+        self.bytes.get(self.start(labels)..self.length).map_or(Name::ROOT, Name::from_checked)
     }
 
     /// The octets of the name from `from` to `to`, offsets as `start` gives them.

@@ -32,6 +32,11 @@ impl<'a> Name<'a> {
         if reader.is_empty() { Ok(name) } else { Err(Malformed) }
     }
 
+    /// A suffix of whole labels of a name that was checked before.
+    pub(crate) fn from_checked(wire: &'a [u8]) -> Self {
+        Self { wire }
+    }
+
     /// The uncompressed name at the reader. A compression pointer is refused: in a question it could only point into the header, and in
     /// stored rdata there is nothing to point at.
     ///

@@ -83,6 +83,12 @@ impl Zone {
         self.deepest
     }
 
+    /// Whether `key` lies at or below the apex.
+    pub fn holds(&self, key: &NameKey) -> bool {
+        let start = key.start(self.apex_labels);
+        key.labels() >= self.apex_labels && key.octets(start, start.wrapping_add(self.apex.len())) == &*self.apex
+    }
+
     /// The node of the last `labels` labels of `key`, a name at or below the apex.
     #[inline]
     pub fn node(&self, key: &NameKey, labels: usize) -> Option<Node<'_>> {

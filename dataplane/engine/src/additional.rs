@@ -1,0 +1,117 @@
+//! The additional section: glue of referrals (RFC 9471) and addresses of the hosts that an answer names (RFC 1034 §4.3.2 step 6). Only what the same
+//! zone holds, each host once. Steered addresses are never additional data: they depend on who asks, and their own query gets them with
+//! their own scope.
+
+use geodns_wire::rdata::additional_target;
+use geodns_wire::writer::{Fields, Full, Section, Writer};
+use geodns_wire::{Name, NameKey, rtype};
+
+use crate::zones::{Rdatas, RrsetView, Zone};
+
+/// Hosts remembered so that none is added twice. More are never useful.
+const MAX_HOSTS: usize = 32;
+
+/// The additional section of one reply.
+pub struct Additional<'s, 'b> {
+    zone: &'s Zone,
+    seed: u64,
+    host: &'s mut NameKey,
+    writer: &'s mut Writer<'b>,
+    added: [u64; MAX_HOSTS],
+    count: usize,
+}
+
+/// Where a name server's own name lies, seen from a zone cut (RFC 9471 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bailiwick {
+    /// At or below the cut: without glue nobody finds it.
+    InDomain,
+    /// Elsewhere in our zone: sibling glue, or a host of ours.
+    InZone,
+    Outside,
+}
+
+impl<'s, 'b> Additional<'s, 'b> {
+    /// An additional section from `zone`; `host` is memory to work with.
+    pub fn new(zone: &'s Zone, seed: u64, host: &'s mut NameKey, writer: &'s mut Writer<'b>) -> Self {
+        Self { zone, seed, host, writer, added: [0; MAX_HOSTS], count: 0 }
+    }
+
+    /// The glue that a referral must have (RFC 9471 §3.1). `key` and `labels` name the cut.
+    ///
+    /// # Errors
+    /// When not all of it fits; what fits is there.
+    pub fn put_required_glue(&mut self, servers: Rdatas<'_>, key: &NameKey, labels: usize) -> Result<(), Full> {
+        for name in servers.into_iter().filter_map(|rdata| additional_target(rtype::NS, rdata)) {
+            if self.locate(name, key, labels) == Bailiwick::InDomain {
+                self.put_host(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The glue that helps (RFC 9471 §3.2); what does not fit is left out.
+    pub fn put_other_glue(&mut self, servers: Rdatas<'_>, key: &NameKey, labels: usize) {
+        for name in servers.into_iter().filter_map(|rdata| additional_target(rtype::NS, rdata)) {
+            if self.locate(name, key, labels) == Bailiwick::InZone && self.put_host(name).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The addresses of the hosts in an answer, as far as they fit.
+    pub fn put_addresses(&mut self, rtype: u16, rdatas: Rdatas<'_>) {
+        for name in rdatas.into_iter().filter_map(|rdata| additional_target(rtype, rdata)) {
+            self.host.set(name, self.seed);
+            if self.zone.holds(self.host) && self.put_host(name).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Makes `name` the host in hand.
+    fn locate(&mut self, name: Name<'_>, key: &NameKey, labels: usize) -> Bailiwick {
+        self.host.set(name, self.seed);
+        let cut = key.suffix(labels);
+        if self.host.labels() >= labels && self.host.suffix(labels) == cut {
+            Bailiwick::InDomain
+        } else if self.zone.holds(self.host) {
+            Bailiwick::InZone
+        } else {
+            Bailiwick::Outside
+        }
+    }
+
+    /// Both address rrsets of the host in hand, or none that does not fit.
+    fn put_host(&mut self, name: Name<'_>) -> Result<(), Full> {
+        let hash = self.host.hash(self.host.labels());
+        let Some(node) = self.zone.node(self.host, self.host.labels()) else { return Ok(()) };
+        if self.added.iter().take(self.count).any(|added| *added == hash) {
+            return Ok(());
+        }
+        let Some(slot) = self.added.get_mut(self.count) else { return Ok(()) };
+        *slot = hash;
+        self.count = self.count.wrapping_add(1);
+        for rrset in node.rrsets().filter(|rrset| matches!(rrset.rtype, rtype::A | rtype::AAAA)) {
+            match rrset.data {
+                RrsetView::Static(rdatas) => self.put_rrset(name, Fields::new(rrset.rtype, rrset.ttl), rdatas)?,
+                RrsetView::Steered(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole rrset or nothing of it.
+    fn put_rrset(&mut self, name: Name<'_>, fields: Fields, rdatas: Rdatas<'_>) -> Result<(), Full> {
+        let start = self.writer.mark();
+        let mut owner_at = None;
+        for rdata in rdatas {
+            let Ok(written) = self.writer.put_record(Section::Additional, (name, owner_at), fields, rdata) else {
+                self.writer.rewind(start);
+                return Err(Full);
+            };
+            owner_at = written.owner;
+        }
+        Ok(())
+    }
+}

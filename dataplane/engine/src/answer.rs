@@ -1,0 +1,312 @@
+//! The one answer function: a request's bytes in, a reply's bytes out, for UDP, TCP and `explain` alike. This file holds the frame of an answer:
+//! what is dropped, what is refused, EDNS, and what is done when a reply does not fit. What the zones say is `resolve`'s business.
+//!
+//! ```text
+//!   Request::read -> admit -> resolve (find_zone, match_name, decide ...) -> OPT -> header
+//! ```
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use geodns_wire::edns::{ClientSubnet, Edns};
+use geodns_wire::request::{Question, Request, Unanswerable};
+use geodns_wire::writer::{Full, NameTable, OptReply, Writer};
+use geodns_wire::{NameBuf, NameKey, Rcode};
+
+use crate::admit::{Admission, Refusal, admit};
+use crate::cookie::answer_cookie;
+use crate::resolve::{Finding, Resolver, Workspace};
+use crate::rng::Rng;
+use crate::steer::{Client, NoTrace, Picked, Trace};
+use crate::view::{ClientSubnets, Options, View};
+
+/// RFC 1035 §4.2.1: what every client takes over UDP.
+const MIN_UDP_PAYLOAD: u16 = 512;
+/// The length field of TCP (RFC 1035 §4.2.2).
+const MAX_MESSAGE: usize = 65_535;
+/// An IPv4-mapped address is an IPv4 address behind that many bits of IPv6 (RFC 4291 §2.5.5.2).
+const MAPPED_BITS: u8 = 96;
+
+/// How a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    pub source: SocketAddr,
+    pub transport: Transport,
+    /// Unix seconds, for cookies.
+    pub now_s: u32,
+}
+
+/// The transports that we listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    Udp,
+    Tcp,
+}
+
+/// What to do with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Send the first `length` octets of the reply buffer.
+    Reply { length: usize, facts: Facts },
+    /// Send nothing.
+    Drop(DropReason),
+}
+
+/// Why nothing is sent; each has its counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DropReason {
+    /// Fewer octets than a header.
+    Short,
+    /// QR is set.
+    Response,
+    /// No client has port 0: whoever would get the answer did not ask.
+    SourcePortZero,
+    /// The caller's buffer cannot hold a header.
+    NoBuffer,
+}
+
+/// What counters want to know of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // independent facts, a counter each
+pub struct Facts {
+    pub rcode: Rcode,
+    /// 0 without a question.
+    pub qtype: u16,
+    pub truncated: bool,
+    pub edns: bool,
+    pub cookie: CookieState,
+    /// A client subnet was believed.
+    pub client_subnet: bool,
+    /// The answer, or a step on the way to it, was decided for this client.
+    pub steered: bool,
+    pub refusal: Option<Refusal>,
+}
+
+/// What a request's cookie showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CookieState {
+    Absent,
+    /// A client cookie alone, or a server cookie that is not ours or too old.
+    Unproven,
+    Valid,
+}
+
+/// A worker's memory for answering, made once: no query allocates.
+#[derive(Debug)]
+pub struct Scratch {
+    names: NameTable,
+    work: Workspace,
+}
+
+impl Scratch {
+    /// Room for one query at a time.
+    pub fn new() -> Self {
+        let work = Workspace { key: NameKey::new(), target_key: NameKey::new(), target: NameBuf::root(), picked: Picked::new() };
+        Self { names: NameTable::new(), work }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Answers a request.
+pub fn answer(view: &View, request: &[u8], arrival: &Arrival, rng: &mut impl Rng, scratch: &mut Scratch, reply: &mut [u8]) -> Outcome {
+    answer_traced(view, request, arrival, rng, scratch, reply, &mut NoTrace)
+}
+
+/// The same, telling `trace` each step.
+pub fn answer_traced<T: Trace>(
+    view: &View,
+    request: &[u8],
+    arrival: &Arrival,
+    rng: &mut impl Rng,
+    scratch: &mut Scratch,
+    reply: &mut [u8],
+    trace: &mut T,
+) -> Outcome {
+    if arrival.source.port() == 0 {
+        return Outcome::Drop(DropReason::SourcePortZero);
+    }
+    let request = match Request::read(request) {
+        Ok(request) => request,
+        Err(Unanswerable::Short) => return Outcome::Drop(DropReason::Short),
+        Err(Unanswerable::Response) => return Outcome::Drop(DropReason::Response),
+    };
+    let sender = unmapped(arrival.source.ip());
+    let edns = EdnsAnswer::new(&view.options, request.edns.as_ref(), arrival, sender);
+    let limit = reply_limit(&view.options, request.edns.as_ref(), arrival.transport);
+    let mut draft = Draft::new(reply, limit, &mut scratch.names, &request, edns);
+    match admit(&view.options, &request, sender) {
+        Admission::Refusal(refusal) => draft.refuse(refusal),
+        Admission::CookieOnly => {}
+        Admission::Question(question) => {
+            let client = draft.edns.client(sender);
+            let resolver = Resolver::new(view, &question, client, rng, trace, &mut scratch.work, &mut draft.writer);
+            let finding = resolver.resolve(draft.question_at);
+            draft.take_over(finding);
+        }
+    }
+    draft.finish(&request)
+}
+
+/// A reply as far as it is decided.
+struct Draft<'r, 'e> {
+    writer: Writer<'r>,
+    edns: EdnsAnswer<'e>,
+    question_at: Option<geodns_wire::writer::NameAt>,
+    authoritative: bool,
+    truncated: bool,
+    rcode: Rcode,
+    steered: bool,
+    refusal: Option<Refusal>,
+}
+
+impl<'r, 'e> Draft<'r, 'e> {
+    fn new(reply: &'r mut [u8], limit: usize, names: &'r mut NameTable, request: &Request<'_>, edns: EdnsAnswer<'e>) -> Self {
+        let mut writer = Writer::new(reply, limit, names);
+        let question_at = request.question.as_ref().and_then(|question| writer.put_question(question).ok().flatten());
+        writer.reserve(edns.reply.as_ref().map_or(0, OptReply::length));
+        Self { writer, edns, question_at, authoritative: false, truncated: false, rcode: Rcode::NoError, steered: false, refusal: None }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.rcode = refusal.rcode();
+        self.refusal = Some(refusal);
+    }
+
+    fn take_over(&mut self, finding: Finding) {
+        self.rcode = finding.rcode;
+        self.authoritative = finding.authoritative;
+        self.truncated = finding.truncated;
+        self.steered = finding.steered;
+        self.edns.set_scope(finding.scope);
+        if let Some(refusal) = finding.refusal {
+            self.refuse(refusal);
+        }
+    }
+
+    fn finish(mut self, request: &Request<'_>) -> Outcome {
+        if let Some(opt) = &mut self.edns.reply {
+            self.writer.release(opt.length());
+            opt.extended_error = self.refusal.and_then(Refusal::extended_error);
+            self.truncated |= self.writer.put_opt(opt, self.rcode).is_err();
+        }
+        if let (Some(Refusal::UnknownKey), Some(tsig)) = (self.refusal, &request.tsig) {
+            // RFC 8945 §5.3.1: TC tells the client to come back over TCP.
+            let mark = self.writer.mark();
+            if let Err(Full) = self.writer.put_badkey(tsig) {
+                self.writer.rewind(mark);
+                self.truncated = true;
+            }
+        }
+        let facts = self.facts(request);
+        match self.writer.finish(&request.header, self.authoritative, self.truncated, self.rcode) {
+            0 => Outcome::Drop(DropReason::NoBuffer),
+            length => Outcome::Reply { length, facts },
+        }
+    }
+
+    fn facts(&self, request: &Request<'_>) -> Facts {
+        Facts {
+            rcode: self.rcode,
+            qtype: request.question.map_or(0, |Question { qtype, .. }| qtype),
+            truncated: self.truncated,
+            edns: request.edns.is_some(),
+            cookie: self.edns.cookie,
+            client_subnet: self.edns.subnet.is_some(),
+            steered: self.steered,
+            refusal: self.refusal,
+        }
+    }
+}
+
+/// What EDNS adds to the reply.
+struct EdnsAnswer<'e> {
+    /// `None` when the request had no OPT record (RFC 6891 §6.1.1).
+    reply: Option<OptReply<'e>>,
+    /// The client subnet, when policy believes it.
+    subnet: Option<ClientSubnet<'e>>,
+    cookie: CookieState,
+}
+
+impl<'e> EdnsAnswer<'e> {
+    fn new(options: &'e Options, edns: Option<&Edns<'e>>, arrival: &Arrival, sender: IpAddr) -> Self {
+        let Some(edns) = edns else { return Self { reply: None, subnet: None, cookie: CookieState::Absent } };
+        let subnet = edns.client_subnet.filter(|_| is_believed(&options.client_subnets, sender));
+        let cookie = edns.cookie.and_then(|cookie| answer_cookie(&options.cookie_secrets, &cookie, sender, arrival.now_s));
+        let keepalive = match arrival.transport {
+            Transport::Tcp if edns.keepalive && options.tcp_keepalive > 0 => Some(options.tcp_keepalive),
+            Transport::Tcp | Transport::Udp => None, // RFC 7828 §3.2.1: ignored over UDP
+        };
+        let reply = OptReply {
+            payload: options.max_udp_payload,
+            dnssec_ok: edns.dnssec_ok,
+            nsid: Some(&*options.nsid).filter(|nsid| edns.nsid && !nsid.is_empty()),
+            client_subnet: subnet.map(|subnet| (subnet, 0)),
+            cookie: cookie.map(|cookie| cookie.reply),
+            keepalive,
+            extended_error: None,
+        };
+        let cookie = match (edns.cookie, cookie) {
+            (None, _) => CookieState::Absent,
+            (Some(_), Some(answer)) if answer.is_valid => CookieState::Valid,
+            (Some(_), Some(_) | None) => CookieState::Unproven,
+        };
+        Self { reply: Some(reply), subnet, cookie }
+    }
+
+    /// Contract section 2.1: the client subnet when there is one with a source prefix above 0, else the sender.
+    fn client(&self, sender: IpAddr) -> Client {
+        let from_subnet = self.subnet.filter(|subnet| subnet.source > 0).and_then(|subnet| Some((subnet.addr()?, subnet.source)));
+        match from_subnet {
+            Some((addr, source)) => match (unmapped(addr), source.checked_sub(MAPPED_BITS)) {
+                (addr @ IpAddr::V4(_), Some(prefix)) if self.is_ipv6_subnet() => Client { addr, prefix, from_ecs: true },
+                (_, _) => Client { addr, prefix: source, from_ecs: true },
+            },
+            None => Client { addr: sender, prefix: if sender.is_ipv4() { 32 } else { 128 }, from_ecs: false },
+        }
+    }
+
+    fn is_ipv6_subnet(&self) -> bool {
+        self.subnet.is_some_and(|subnet| subnet.family == 2)
+    }
+
+    /// The scope of a decision, as the reply's family counts it. Contract section 2.8: 0 for a source prefix of 0.
+    fn set_scope(&mut self, scope: u8) {
+        let mapped = self.is_ipv6_subnet() && self.subnet.and_then(|subnet| subnet.addr()).is_some_and(|addr| unmapped(addr).is_ipv4());
+        let long_enough = self.subnet.is_some_and(|subnet| subnet.source >= MAPPED_BITS);
+        let shift = if mapped && long_enough && scope > 0 { MAPPED_BITS } else { 0 };
+        if let Some((subnet, slot)) = self.reply.as_mut().and_then(|reply| reply.client_subnet.as_mut()) {
+            *slot = if subnet.source == 0 { 0 } else { scope.saturating_add(shift) };
+        }
+    }
+}
+
+fn is_believed(policy: &ClientSubnets, sender: IpAddr) -> bool {
+    match policy {
+        ClientSubnets::FromAll => true,
+        ClientSubnets::FromNobody => false,
+        ClientSubnets::From(networks) => networks.contains(sender),
+    }
+}
+
+/// An IPv4-mapped address as the IPv4 address that it is.
+fn unmapped(addr: IpAddr) -> IpAddr {
+    match addr {
+        IpAddr::V4(_) => addr,
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(addr, |v4: Ipv4Addr| IpAddr::V4(v4)),
+    }
+}
+
+/// Octets that the reply may have: RFC 1035 §4.2.1 without EDNS, RFC 6891 §6.2.5 with it, never more than we offer ourselves.
+fn reply_limit(options: &Options, edns: Option<&Edns<'_>>, transport: Transport) -> usize {
+    match transport {
+        Transport::Tcp => MAX_MESSAGE,
+        Transport::Udp => {
+            let offered = edns.map_or(MIN_UDP_PAYLOAD, |edns| edns.payload.max(MIN_UDP_PAYLOAD));
+            usize::from(offered.min(options.max_udp_payload.max(MIN_UDP_PAYLOAD)))
+        }
+    }
+}
