@@ -130,10 +130,17 @@ pub struct ValueSpec {
 }
 
 /// Millionths of a degree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Coordinates {
     pub latitude: i32,
     pub longitude: i32,
+}
+
+impl Coordinates {
+    /// Latitude within ±90 and longitude within ±180 degrees.
+    pub fn is_on_globe(self) -> bool {
+        self.latitude.unsigned_abs() <= 90_000_000 && self.longitude.unsigned_abs() <= 180_000_000
+    }
 }
 
 /// Where a rule was written.
