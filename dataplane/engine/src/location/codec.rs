@@ -55,8 +55,8 @@ impl LocationTable {
         for location in self.classes() {
             put_location(&mut out, location);
         }
-        put_ranges(&mut out, &self.ranges().v4, |start| start.to_be_bytes());
-        put_ranges(&mut out, &self.ranges().v6, |start| start.to_be_bytes());
+        put_ranges(&mut out, &self.ranges().v4, u32::to_be_bytes);
+        put_ranges(&mut out, &self.ranges().v6, u128::to_be_bytes);
         let crc = crc32fast::hash(&out);
         out.extend_from_slice(&crc.to_be_bytes());
         out
@@ -189,10 +189,12 @@ fn read_location(bytes: &[u8; LOCATION_BYTES]) -> Option<Location> {
     let has_coordinates = read_flag(&mut reader)?;
     let latitude = i32::from_be_bytes(reader.take_array().ok()?);
     let longitude = i32::from_be_bytes(reader.take_array().ok()?);
-    let coordinates = has_coordinates.then_some(Coordinates { latitude, longitude });
-    if !coordinates.is_none_or(Coordinates::is_on_globe) {
+    let point = Coordinates { latitude, longitude };
+    let absent_are_zero = (has_asn || asn == 0) && (has_coordinates || (latitude, longitude) == (0, 0));
+    if !absent_are_zero || !point.is_on_globe() {
         return None;
     }
+    let coordinates = has_coordinates.then_some(point);
     Some(Location { country, continent, subdivisions, asn: has_asn.then_some(asn), coordinates })
 }
 
@@ -212,14 +214,17 @@ mod tests {
     const DIGEST: [u8; 32] = [7; 32];
 
     fn sample() -> LocationTable {
-        let berlin = Location { coordinates: Some(Coordinates { latitude: 52_520_000, longitude: 13_405_000 }), ..location("DE", "EU", &["BE"], 0) };
-        table(&[
-            ("192.0.2.0/25", berlin),
-            ("192.0.2.128/25", location("US", "", &["CA", "NV"], 64500)),
-            ("198.51.100.0/24", location("", "AS", &[], u32::MAX)),
-            ("2001:db8::/48", berlin),
-            ("2001:db8::/48", berlin),
-        ][..4])
+        let berlin =
+            Location { coordinates: Some(Coordinates { latitude: 52_520_000, longitude: 13_405_000 }), ..location("DE", "EU", &["BE"], 0) };
+        table(
+            &[
+                ("192.0.2.0/25", berlin),
+                ("192.0.2.128/25", location("US", "", &["CA", "NV"], 64500)),
+                ("198.51.100.0/24", location("", "AS", &[], u32::MAX)),
+                ("2001:db8::/48", berlin),
+                ("2001:db8::/48", berlin),
+            ][..4],
+        )
     }
 
     #[test]
