@@ -122,6 +122,12 @@ def from_wire(wire: bytes) -> Name:
     return Name([*labels, b""])
 
 
+def wildcard_below(name: Name) -> Name:
+    """The wildcard directly below a name; the root's own name, which is no name's child, when that would be too long."""
+    labels = (b"*", *name.labels)
+    return Name(labels) if sum(map(len, labels)) + len(labels) <= MAX_NAME else ROOT
+
+
 def sort_key(name: Name) -> bytes:
     """Compares as RFC 4034 §6.1 orders names: label by label from the right. A name's descendants directly follow it.
 
