@@ -221,7 +221,7 @@ def to_ascii(text: str) -> str:
     """Labels that are not ASCII as A-labels, label by label, so that `*` and `_` may stand beside them. Raises BadName."""
     try:
         return ".".join(label if label.isascii() else idna.encode(label.lower()).decode() for label in text.split("."))
-    except idna.IDNAError as error:
+    except UnicodeError as error:  # which idna's own errors are
         raise BadName("bad-idn", f"{text!r} is not an internationalised name ({error}); write its A-labels") from None
 
 
