@@ -149,14 +149,16 @@ class Prober:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                self._start_evenly([*self._endpoints.values(), *self._sentinels.values()])
-                while True:
-                    await asyncio.sleep(SWEEP_S)
-                    self._sweep()
+                try:
+                    self._start_evenly([*self._endpoints.values(), *self._sentinels.values()])
+                    while True:
+                        await asyncio.sleep(SWEEP_S)
+                        self._sweep()
+                finally:
+                    self._group = None  # before the group waits for its tasks: none of them may start another
+                    for endpoint in (*self._endpoints.values(), *self._sentinels.values()):
+                        endpoint.stop()
         finally:
-            self._group = None
-            for endpoint in (*self._endpoints.values(), *self._sentinels.values()):
-                endpoint.stop()
             watch.close()
             self._flush()
             self._with.recorder.observed([endpoint.state(self._loop.time()) for endpoint in self._unrecorded.values()])
@@ -167,42 +169,82 @@ class Prober:
     def replace_targets(
         self, targets: Iterable[Target], *, stored: Iterable[CheckState] = (), served: Mapping[int, HealthEntry] | None = None
     ) -> None:
-        """Watches exactly these from now on. Checks that stay keep their state and their turn.
+        """Watches exactly these from now on. Checks that stay keep their state and their turn; see `change_targets` for new ones."""
+        wanted = {target.value_id: target for target in targets}
+        self.change_targets(wanted.values(), self._values.keys() - wanted.keys(), stored=stored, served=served)
+
+    def change_targets(
+        self,
+        put: Iterable[Target],
+        drop: Iterable[int] = (),
+        *,
+        stored: Iterable[CheckState] = (),
+        served: Mapping[int, HealthEntry] | None = None,
+    ) -> None:
+        """Adds or replaces the targets in `put` and drops value ids; costs in proportion to what really changes.
 
         A check that is new takes its first state from the newer, by `since`, of `stored` (this vantage's rows) and
         `served` (what the dataplane answers with, by value id); else, when a value merely got another check, from that
         value's verdict: editing a check does not bring a dead value back. Otherwise it is unknown.
         """
-        wanted = {target.value_id: target for target in targets}
-        rows = {state.endpoint_id: state for state in stored}
-        before = self._values
-        known = self._endpoints
-        self._values, self._endpoints = {}, {}
+        replaced: dict[int, Value] = {}
+        loose: set[str] = set()  # ids of checks that may have lost their last value
         added: list[Endpoint] = []
-        for target in wanted.values():
-            if target.check is None:
-                continue
-            endpoints = []
-            for check in target.check.parts if target.check.combine else (target.check,):
-                endpoint_id = check.endpoint_id
-                endpoint = self._endpoints.get(endpoint_id)
-                if endpoint is None:
-                    endpoint = known.get(endpoint_id)
-                    if endpoint is None:
-                        endpoint = self._make_endpoint(endpoint_id, check)
-                        added.append(endpoint)
-                    endpoint.values = []
-                    self._endpoints[endpoint_id] = endpoint
-                endpoints.append(endpoint)
-            value = Value(target, target.check.combine or Combine.ALL, tuple(endpoints))
-            for endpoint in endpoints:
-                endpoint.values.append(value)
-            self._values[target.value_id] = value
+        new = [target for target in put if (known := self._values.get(target.value_id)) is None or known.target != target]
+        for value_id in (*drop, *(target.value_id for target in new)):
+            if (value := self._values.pop(value_id, None)) is not None:
+                replaced[value_id] = value
+                loose |= self._detach(value)
+        attached = [value for target in new if (value := self._attach(target, added)) is not None]
+        rows = {state.endpoint_id: state for state in stored}
         for endpoint in added:
-            self._give_first_state(endpoint, rows.get(endpoint.endpoint_id), served or {}, before)
-        self._drop([known[endpoint_id] for endpoint_id in known.keys() - self._endpoints.keys()])
-        self._rebuild_vector()
+            self._give_first_state(endpoint, rows.get(endpoint.endpoint_id), served or {}, replaced)
+        self._drop_unused(loose)
+        for value_id in replaced.keys() - self._values.keys():
+            self._moving.discard(value_id)
+            del self._vector[value_id]
+            self._changes.pop(value_id, None)
+        now_s = self._loop.time()
+        for value in attached:
+            self._judge(value, now_s)
         self._start_added(added)
+
+    def _attach(self, target: Target, added: list[Endpoint]) -> Value | None:
+        """The value for a target, tied to its checks; those that did not exist are also put into `added`."""
+        if target.check is None:
+            return None
+        endpoints = []
+        for check in target.check.parts if target.check.combine else (target.check,):
+            endpoint_id = check.endpoint_id
+            endpoint = self._endpoints.get(endpoint_id)
+            if endpoint is None:
+                endpoint = self._endpoints[endpoint_id] = self._make_endpoint(endpoint_id, check)
+                added.append(endpoint)
+            endpoints.append(endpoint)
+        # An id that was there keeps its entry until it is judged anew, so that nothing is announced that did not change.
+        entry = self._vector.setdefault(target.value_id, HealthEntry())
+        value = Value(target, target.check.combine or Combine.ALL, tuple(dict.fromkeys(endpoints)), entry)
+        for endpoint in value.endpoints:
+            endpoint.values.append(value)
+        self._values[target.value_id] = value
+        return value
+
+    def _detach(self, value: Value) -> set[str]:
+        for endpoint in value.endpoints:
+            endpoint.values.remove(value)
+        return {endpoint.endpoint_id for endpoint in value.endpoints}
+
+    def _drop_unused(self, endpoint_ids: Iterable[str]) -> None:
+        for endpoint_id in endpoint_ids:
+            endpoint = self._endpoints[endpoint_id]
+            if endpoint.values:
+                continue
+            del self._endpoints[endpoint_id]
+            endpoint.stop()
+            self._voted.pop(endpoint_id, None)
+            self._unrecorded.pop(endpoint_id, None)
+            if endpoint.last.address is not None:
+                self._suspicion.forget(frozenset({endpoint.last.address}))
 
     def set_sentinels(self, checks: Iterable[Check]) -> None:
         """Checks that stand for "our own way out works"; two or more replace the count of silent addresses."""
@@ -239,24 +281,6 @@ class Prober:
         elif all(value.target.value_id in before and before[value.target.value_id].entry.down for value in endpoint.values):
             inherited = before[endpoint.values[0].target.value_id].entry
             endpoint.restore(_state_of(endpoint.endpoint_id, inherited, "down before its check was changed"), now_s, now)
-
-    def _drop(self, endpoints: Iterable[Endpoint]) -> None:
-        for endpoint in endpoints:
-            endpoint.stop()
-            self._voted.pop(endpoint.endpoint_id, None)
-            self._unrecorded.pop(endpoint.endpoint_id, None)
-            if endpoint.last.address is not None:
-                self._suspicion.forget(frozenset({endpoint.last.address}))
-
-    def _rebuild_vector(self) -> None:
-        """After the targets changed: entries of values that stay are kept, so that nothing is announced that did not change."""
-        now_s = self._loop.time()
-        before = self._vector
-        self._vector, self._moving = {}, set()
-        for value in self._values.values():
-            value.entry = before.get(value.target.value_id, value.entry)
-            self._vector[value.target.value_id] = value.entry
-            self._judge(value, now_s)
 
     # ---- when ----
 

@@ -1,6 +1,6 @@
 """One TCP connection of one attempt, with or without TLS, on bare non-blocking sockets.
 
-asyncio's transports and aiohttp's client were measured and cost several times more per check (docs/health.md, "Cost").
+aiohttp's client was measured at twice the cost per check (docs/health.md, "Cost"), and hides which errors are local.
 No timeouts here: the caller's covers the whole attempt, and cancelling it closes the socket. No retries, no pooling:
 every attempt is a fresh connection.
 """
