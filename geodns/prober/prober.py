@@ -292,9 +292,8 @@ class Prober:
             groups.setdefault(endpoint.check.timing.interval_s, []).append(endpoint)
         for interval_s, group in groups.items():
             for endpoint, phase in zip(group, self._spread.even(len(group)), strict=True):
-                start_s = now_s + phase * interval_s
-                endpoint.cadence = Cadence(start_s, interval_s, self._with.rng)
-                self._arrange(endpoint, start_s)
+                endpoint.cadence = Cadence(now_s + phase * interval_s, interval_s, self._with.rng)
+                self._arrange(endpoint, endpoint.cadence.first_start_s(now_s))
 
     def _start_added(self, endpoints: Iterable[Endpoint]) -> None:
         """First checks of endpoints that a write made: at once through the gate; those with a stored state wait for their turn."""

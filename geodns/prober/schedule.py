@@ -43,6 +43,10 @@ class Cadence:
         self._random = rng
         self._slot = 0
 
+    def first_start_s(self, now_s: float) -> float:
+        """The start of the very first attempt, jittered like all others: otherwise the second round would crowd into the first."""
+        return max(now_s, self._slot_s() + self._jitter_s())
+
     def next_start_s(self, started_s: float, now_s: float) -> float:
         """The start of the attempt after one that began at `started_s` and is over now.
 
