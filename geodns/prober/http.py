@@ -114,6 +114,7 @@ class ResponseReader:
         self._is_head = is_head
         self._buffer = b""
         self._searched = 0
+        self._head_bytes = 0
         self._is_in_body = False
         self._length: int | None = None
         self._chunks: _ChunkedBody | None = None
@@ -148,7 +149,10 @@ class ResponseReader:
             raise AnsweredBadly("answer is not HTTP")
         head, self._buffer, self._searched = self._buffer[: end.end()], self._buffer[end.end() :], 0
         self.status = int(status_line[1])
+        self._head_bytes += len(head)
         if 100 <= self.status < 200 and self.status != 101:
+            if self._head_bytes > MAX_HEAD_BYTES:
+                raise AnsweredBadly("interim answers without end")
             return True
         self._is_in_body = True
         self._choose_framing(head)
@@ -207,7 +211,8 @@ class _ChunkedBody:
         pattern = _LINE_END if self._is_after_chunk else _CHUNK_SIZE
         piece = pattern.match(self._rest)
         if piece is None:
-            if len(self._rest) > MAX_SIZE_LINE_BYTES or (self._is_after_chunk and self._rest != b"\r"):
+            is_hopeless = self._rest != b"\r" if self._is_after_chunk else b"\n" in self._rest
+            if is_hopeless or len(self._rest) > MAX_SIZE_LINE_BYTES:
                 raise AnsweredBadly("body is not chunked as announced")
             return False
         self._rest = self._rest[piece.end() :]

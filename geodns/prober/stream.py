@@ -21,6 +21,11 @@ from geodns.prober.fault import AnsweredBadly, Fault, local_fault, network_fault
 RECEIVE_BYTES = 4096
 """One read. Answers to checks are small; a body is cut at 5 KiB anyway."""
 
+MAX_RECEIVED_BYTES = 128 * 1024
+"""Of one connection, TLS included: certificates, header and body of an honest answer need a quarter of it. The bound is
+also what lets other checks run beside a server that sends faster than we read: no read waits, so no timeout could end
+them."""
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -55,6 +60,7 @@ class TcpStream:
     def __init__(self, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         self._sock = sock
         self._loop = loop
+        self._received = 0
 
     @classmethod
     async def open(cls, address: str, port: int) -> TcpStream:
@@ -87,11 +93,16 @@ class TcpStream:
         """See `Stream`."""
         while True:
             try:
-                return self._sock.recv(RECEIVE_BYTES)
+                data = self._sock.recv(RECEIVE_BYTES)
             except BlockingIOError:
                 await wait_ready(self._loop.add_reader, self._loop.remove_reader, self._sock.fileno())
             except OSError as error:
                 raise network_fault(error) from error
+            else:
+                self._received += len(data)
+                if self._received > MAX_RECEIVED_BYTES:
+                    raise AnsweredBadly("answer without end")
+                return data
 
     def close(self, *, gracefully: bool = False) -> None:
         """See `Stream`."""
