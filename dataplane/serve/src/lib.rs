@@ -1,1 +1,32 @@
 //! Sockets, the link server, the state on disk and the threads of the dataplane.
+//!
+//! ```text
+//!   control -> link -> adopter -> disk
+//!                         |
+//!                     Published            one pointer; workers compare a number after each receive
+//!                         |
+//!   resolvers -> udp, tcp -> responder -> engine::answer
+//! ```
+//!
+//! This crate decides no answer: that is `geodns-engine`'s.
+
+mod adopter;
+mod config;
+mod counters;
+pub mod disk;
+mod explain;
+mod link;
+mod locations;
+mod log;
+mod panics;
+mod published;
+mod reaper;
+mod responder;
+mod server;
+mod status;
+pub mod sys;
+mod tcp;
+mod udp;
+
+pub use geodns_link::frame::Ownership;
+pub use server::{LONGEST_END, Server, Settings};

@@ -1,0 +1,313 @@
+//! DNS over TCP (RFC 7766): one thread that accepts, reads, answers in order and writes, over epoll.
+//!
+//! What a client can cost is bounded. An idle connection is one small record and no buffers. A query in pieces and answers that wait for a slow
+//! reader are held per connection, and no further query of that connection is read while answers wait (RFC 7766 §6.2.1.1 lets a server stop
+//! reading). Whoever is over a cap is not refused: the connection that has been idle longest goes, so that a fresh client always gets in.
+//!
+//! TLS, QUIC and transfers are not here.
+
+mod connection;
+mod queue;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+
+use crate::counters::{Counter, WorkerCounters};
+use crate::log;
+use crate::responder::Responder;
+use connection::{Buffers, Connection, Progress};
+use queue::IdleQueue;
+
+/// RFC 7766 §6.2.3 asks for "a few seconds"; ten let a resolver on a slow path reuse its connection, and free what a vanished client holds
+/// soon. Measured from the last whole query or the last answer taken, so that single bytes do not keep a connection alive.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections at a time: enough for every busy resolver of a large zone, and with full buffers below `MAX_HELD_BYTES` in any case.
+pub const MAX_CONNECTIONS: usize = 1024;
+
+/// Connections of one address at a time: resolvers use a handful; many clients behind one address still get along.
+pub const MAX_CONNECTIONS_PER_ADDRESS: usize = 64;
+
+/// Bytes of unfinished queries and unsent answers over all connections.
+pub const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
+
+/// Connections taken from the backlog before those that are open get their turn again.
+const ACCEPT_AT_ONCE: usize = 64;
+
+/// How long the last answers may take when the process is told to end.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+const EVENTS: usize = 256;
+
+/// The TCP side of the server.
+#[derive(Debug)]
+pub struct TcpServer {
+    poll: Poll,
+    listeners: Vec<TcpListener>,
+    responder: Responder,
+    counters: Arc<WorkerCounters>,
+    stop: Arc<AtomicBool>,
+    buffers: Buffers,
+    slots: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    idle: IdleQueue,
+    per_address: HashMap<IpAddr, usize>,
+    held_bytes: usize,
+    /// Connections that have more to do than one turn allows.
+    again: VecDeque<usize>,
+    accept_again: bool,
+}
+
+impl TcpServer {
+    /// A server on listeners that are bound and listening. The token of waking is the caller's: `waker_token`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn new(
+        mut listeners: Vec<TcpListener>,
+        responder: Responder,
+        counters: Arc<WorkerCounters>,
+        stop: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            poll.registry().register(listener, Token(index), Interest::READABLE)?;
+        }
+        Ok(Self {
+            poll,
+            listeners,
+            responder,
+            counters,
+            stop,
+            buffers: Buffers::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            idle: IdleQueue::default(),
+            per_address: HashMap::new(),
+            held_bytes: 0,
+            again: VecDeque::new(),
+            accept_again: false,
+        })
+    }
+
+    /// Wakes the thread so that it sees the stop flag.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn waker(&self) -> io::Result<mio::Waker> {
+        mio::Waker::new(self.poll.registry(), Token(self.listeners.len()))
+    }
+
+    /// Serves until the stop flag is set.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.stop.load(Ordering::Relaxed) {
+            let timeout = self.next_timeout(Instant::now());
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    log::error("waiting for TCP events failed", &[("error", &error)]);
+                    std::thread::sleep(Duration::from_millis(100));
+                    continue;
+                }
+            }
+            // Also when nothing arrived: an idle thread must not hold on to an old view.
+            self.responder.refresh();
+            let now = Instant::now();
+            for event in &events {
+                self.handle(event, now);
+            }
+            self.take_turns(now);
+            self.close_idle(now);
+        }
+        self.say_farewell();
+    }
+
+    /// Until the first connection has been idle too long; at once when somebody waits for a turn.
+    fn next_timeout(&self, now: Instant) -> Duration {
+        /// An old view is let go of within this.
+        const LONGEST: Duration = Duration::from_millis(500);
+        if !self.again.is_empty() || self.accept_again {
+            return Duration::ZERO;
+        }
+        self.idle.oldest().map_or(LONGEST, |(_, since)| (since + IDLE_TIMEOUT).saturating_duration_since(now).min(LONGEST))
+    }
+
+    fn handle(&mut self, event: &Event, now: Instant) {
+        let token = event.token().0;
+        match token.checked_sub(self.listeners.len() + 1) {
+            Some(slot) => {
+                if event.is_read_closed()
+                    && let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut)
+                {
+                    connection.is_half_closed = true;
+                }
+                self.serve(slot, now);
+            }
+            None if token < self.listeners.len() => self.accept(token, now),
+            None => {}
+        }
+    }
+
+    fn take_turns(&mut self, now: Instant) {
+        for _ in 0..self.again.len() {
+            let Some(slot) = self.again.pop_front() else { break };
+            if let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) {
+                connection.waits_for_turn = false;
+                self.serve(slot, now);
+            }
+        }
+        if std::mem::take(&mut self.accept_again) {
+            (0..self.listeners.len()).for_each(|listener| self.accept(listener, now));
+        }
+    }
+
+    fn accept(&mut self, listener: usize, now: Instant) {
+        for _ in 0..ACCEPT_AT_ONCE {
+            match self.listeners[listener].accept() {
+                Ok((stream, peer)) => self.open(stream, peer, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    // Out of descriptors or memory: make room, and try again when somebody has gone.
+                    log::warning("a TCP connection could not be accepted", &[("error", &error)]);
+                    self.evict_oldest(None);
+                    return;
+                }
+            }
+        }
+        self.accept_again = true;
+    }
+
+    fn open(&mut self, mut stream: TcpStream, peer: SocketAddr, now: Instant) {
+        self.counters.add(Counter::TcpAccepted, 1);
+        if self.per_address.get(&peer.ip()).is_some_and(|count| *count >= MAX_CONNECTIONS_PER_ADDRESS) {
+            self.evict_oldest(Some(peer.ip()));
+        }
+        if self.idle.len() >= MAX_CONNECTIONS {
+            self.evict_oldest(None);
+        }
+        // Answers are gathered before they are written; waiting for more would only delay them.
+        let _ = stream.set_nodelay(true);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        let token = Token(slot + self.listeners.len() + 1);
+        if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
+            log::warning("a TCP connection could not be registered", &[("error", &error)]);
+            self.free.push(slot);
+            return;
+        }
+        self.slots[slot] = Some(Connection::new(stream, peer));
+        self.idle.push(slot, now);
+        *self.per_address.entry(peer.ip()).or_default() += 1;
+        self.counters.set(Counter::TcpOpen, self.idle.len() as u64);
+    }
+
+    /// One turn of a connection. A panic while it is served costs that connection, not the thread.
+    fn serve(&mut self, slot: usize, now: Instant) {
+        let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) else { return };
+        let held_before = connection.held_bytes();
+        let served = catch_unwind(AssertUnwindSafe(|| connection.serve(&mut self.responder, &mut self.buffers)));
+        let progress = served.unwrap_or_else(|_| {
+            self.responder.recover_from_panic();
+            Progress { is_over: true, ..Progress::default() }
+        });
+        self.held_bytes = self.held_bytes - held_before + connection.held_bytes();
+        if progress.is_over {
+            self.close(slot);
+            return;
+        }
+        if progress.was_useful {
+            self.idle.touch(slot, now);
+        }
+        if progress.wants_another_turn && !connection.waits_for_turn {
+            connection.waits_for_turn = true;
+            self.again.push_back(slot);
+        }
+        while self.held_bytes > MAX_HELD_BYTES && self.evict_oldest_holder() {}
+    }
+
+    fn close_idle(&mut self, now: Instant) {
+        while let Some((slot, since)) = self.idle.oldest() {
+            if now.saturating_duration_since(since) < IDLE_TIMEOUT {
+                return;
+            }
+            self.counters.add(Counter::TcpIdleClosed, 1);
+            self.close(slot);
+        }
+    }
+
+    /// Closes the connection that has been idle longest, of `addr` or of anybody.
+    fn evict_oldest(&mut self, addr: Option<IpAddr>) {
+        let is_his = |slot: &usize| addr.is_none_or(|addr| self.connection(*slot).is_some_and(|connection| connection.peer.ip() == addr));
+        let found = self.idle.iter().find(is_his);
+        if let Some(slot) = found {
+            self.counters.add(Counter::TcpEvicted, 1);
+            self.close(slot);
+        }
+    }
+
+    /// Closes the connection that has been idle longest among those that hold bytes.
+    fn evict_oldest_holder(&mut self) -> bool {
+        let found = self.idle.iter().find(|slot| self.connection(*slot).is_some_and(|connection| connection.held_bytes() > 0));
+        if let Some(slot) = found {
+            self.counters.add(Counter::TcpEvicted, 1);
+            self.close(slot);
+        }
+        found.is_some()
+    }
+
+    fn connection(&self, slot: usize) -> Option<&Connection> {
+        self.slots.get(slot).and_then(Option::as_ref)
+    }
+
+    /// Dropping the stream closes it, which also takes it out of epoll.
+    fn close(&mut self, slot: usize) {
+        let Some(connection) = self.slots.get_mut(slot).and_then(Option::take) else { return };
+        self.held_bytes -= connection.held_bytes();
+        self.idle.remove(slot);
+        self.free.push(slot);
+        let addr = connection.peer.ip();
+        if let Some(count) = self.per_address.get_mut(&addr) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_address.remove(&addr);
+            }
+        }
+        self.counters.set(Counter::TcpOpen, self.idle.len() as u64);
+    }
+
+    /// The end: no new connections, answers to what was received, and a moment for the peers to take them.
+    fn say_farewell(&mut self) {
+        self.listeners.clear();
+        let end = Instant::now() + FAREWELL;
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            let open: Vec<usize> = self.idle.iter().collect();
+            self.responder.refresh();
+            for slot in open {
+                self.serve(slot, Instant::now());
+                if self.connection(slot).is_some_and(|connection| connection.held_bytes() == 0 && !connection.waits_for_turn) {
+                    self.close(slot);
+                }
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if self.idle.len() == 0 || left.is_zero() {
+                return;
+            }
+            let _ = self.poll.poll(&mut events, Some(left.min(Duration::from_millis(50))));
+        }
+    }
+}
