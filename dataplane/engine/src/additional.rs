@@ -6,7 +6,8 @@ use geodns_wire::rdata::additional_target;
 use geodns_wire::writer::{Fields, Full, Section, Writer};
 use geodns_wire::{Name, NameKey, rtype};
 
-use crate::zones::{Rdatas, RrsetView, Zone};
+use crate::lookup::{Match, match_name};
+use crate::zones::{Node, Rdatas, RrsetView, Zone};
 
 /// Hosts remembered so that none is added twice. More are never useful.
 const MAX_HOSTS: usize = 32;
@@ -59,13 +60,22 @@ impl<'s, 'b> Additional<'s, 'b> {
         }
     }
 
-    /// The addresses of the hosts in an answer, as far as they fit.
+    /// The addresses of the hosts in an answer, as far as they fit. Below a zone cut they are not ours to give, but for name servers.
     pub fn put_addresses(&mut self, rtype: u16, rdatas: Rdatas<'_>) {
         for name in rdatas.into_iter().filter_map(|rdata| additional_target(rtype, rdata)) {
             self.host.set(name, self.seed);
-            if self.zone.holds(self.host) && self.put_host(name).is_err() {
+            let is_ours = self.zone.holds(self.host) && (rtype == rtype::NS || self.find_authoritative().is_some());
+            if is_ours && self.put_host(name).is_err() {
                 return;
             }
+        }
+    }
+
+    /// The node that answers for the host in hand: its own, or a wildcard's.
+    fn find_authoritative(&self) -> Option<Node<'s>> {
+        match match_name(self.zone, self.host, rtype::A) {
+            Match::Exact(node) | Match::Wildcard(node) => Some(node),
+            Match::Cut { .. } | Match::Dname { .. } | Match::Absent => None,
         }
     }
 
@@ -85,7 +95,8 @@ impl<'s, 'b> Additional<'s, 'b> {
     /// Both address rrsets of the host in hand, or none that does not fit.
     fn put_host(&mut self, name: Name<'_>) -> Result<(), Full> {
         let hash = self.host.hash(self.host.labels());
-        let Some(node) = self.zone.node(self.host, self.host.labels()) else { return Ok(()) };
+        let stored = self.zone.node(self.host, self.host.labels());
+        let Some(node) = stored.or_else(|| self.find_authoritative()) else { return Ok(()) };
         if self.added.iter().take(self.count).any(|added| *added == hash) {
             return Ok(());
         }

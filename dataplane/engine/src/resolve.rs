@@ -68,6 +68,8 @@ pub struct Resolver<'s, 'b, R, T> {
     owner_at: Option<NameAt>,
     /// Hashes of the names looked for so far: a name met again is a loop.
     visited: Visited,
+    /// The same of the DNAMEs that are in the answer.
+    substituted: Visited,
     finding: Finding,
 }
 
@@ -84,7 +86,19 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
     ) -> Self {
         work.key.set(question.qname, view.zones.seed());
         let finding = Finding { rcode: Rcode::NoError, authoritative: false, truncated: false, scope: 0, steered: false, refusal: None };
-        Self { view, qtype: question.qtype, client, rng, trace, work, writer, owner_at: None, visited: Visited::default(), finding }
+        Self {
+            view,
+            qtype: question.qtype,
+            client,
+            rng,
+            trace,
+            work,
+            writer,
+            owner_at: None,
+            visited: Visited::default(),
+            substituted: Visited::default(),
+            finding,
+        }
     }
 
     /// Searches; the question's name stands at `question_at`. A reply that does not fit is emptied and marked TC: half an rrset is of no use
@@ -142,7 +156,7 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
         }
         match node.rrset(self.qtype) {
             Some(rrset) => self.put_answer(zone, &rrset),
-            None if node.flags().has(NodeFlags::CNAME) => match node.rrset(rtype::CNAME) {
+            None if node.flags().has(NodeFlags::CNAME) && !stands_beside_cname(self.qtype) => match node.rrset(rtype::CNAME) {
                 Some(rrset) => self.follow_cname(zone, &rrset),
                 None => self.deny(zone, Rcode::NoError, u32::MAX),
             },
@@ -223,7 +237,10 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
         };
         let Some(rdata) = rdatas.into_iter().next() else { return Ok(Step::Done(Rcode::ServFail)) };
         let Workspace { key, target, .. } = &mut *self.work;
-        self.writer.put_record(Section::Answer, (key.suffix(labels), None), Fields::new(rtype::DNAME, ttl), rdata)?;
+        // A chain may pass the same DNAME twice; a message holds a record once.
+        if self.substituted.note(key.hash(labels)) {
+            self.writer.put_record(Section::Answer, (key.suffix(labels), None), Fields::new(rtype::DNAME, ttl), rdata)?;
+        }
         let new_suffix = Name::from_wire(rdata).unwrap_or(Name::ROOT);
         if target.join(key.octets(0, key.start(labels)), new_suffix).is_err() {
             return Ok(Step::Done(Rcode::YxDomain));
@@ -286,7 +303,12 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
     }
 }
 
-/// The names that an answer has looked for.
+/// Types that may stand beside a CNAME and speak of it (RFC 4035 §2.5): asked for them, it is not followed.
+fn stands_beside_cname(qtype: u16) -> bool {
+    matches!(qtype, rtype::RRSIG | rtype::NSEC)
+}
+
+/// Names met on the way, by their hashes.
 #[derive(Debug, Default)]
 struct Visited {
     hashes: [u64; MAX_STEPS + 1],

@@ -13,6 +13,8 @@ use crate::tsig::{BADKEY, Tsig};
 const NAMES: usize = 48;
 /// Compression pointers have 14 bits.
 const POINTER_REACH: usize = 0x4000;
+/// Pointers that a reader may have to follow for one name. RFC 1035 sets no bound and readers do: 16 in one in wide use.
+const MAX_HOPS: u8 = 8;
 /// Type, class, ttl and rdata length.
 const FIXED_FIELDS: usize = 10;
 
@@ -32,17 +34,27 @@ pub enum Section {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NameAt(u16);
 
-/// The names written so far: octets of the name uncompressed, and where it begins. Kept by the caller from reply to reply.
+/// The names written so far. Kept by the caller from reply to reply.
 #[derive(Debug, Clone)]
 pub struct NameTable {
-    entries: [(u8, u16); NAMES],
+    entries: [KnownName; NAMES],
     count: usize,
+}
+
+/// A name that can be pointed at.
+#[derive(Debug, Clone, Copy)]
+struct KnownName {
+    /// Octets of the whole name, uncompressed.
+    length: u8,
+    /// Pointers to follow on the way to its root label.
+    hops: u8,
+    offset: u16,
 }
 
 impl NameTable {
     /// A table without names.
     pub const fn new() -> Self {
-        Self { entries: [(0, 0); NAMES], count: 0 }
+        Self { entries: [KnownName { length: 0, hops: 0, offset: 0 }; NAMES], count: 0 }
     }
 
     fn add(&mut self, length: usize, offset: usize) {
@@ -50,14 +62,21 @@ impl NameTable {
         if usize::from(offset) < POINTER_REACH
             && let Some(entry) = self.entries.get_mut(self.count)
         {
-            *entry = (length, offset);
+            *entry = KnownName { length, hops: 0, offset };
             self.count = self.count.wrapping_add(1);
         }
     }
 
-    fn candidates(&self, length: usize) -> impl Iterator<Item = u16> + '_ {
+    fn candidates(&self, length: usize) -> impl Iterator<Item = KnownName> + '_ {
         let entries = self.entries.get(..self.count).unwrap_or(&[]);
-        entries.iter().filter(move |(long, _)| usize::from(*long) == length).map(|&(_, offset)| offset)
+        entries.iter().filter(move |known| usize::from(known.length) == length && known.hops < MAX_HOPS).copied()
+    }
+
+    /// The names added since there were `count` end in a pointer to a name of that many hops.
+    fn end_in_pointer(&mut self, count: usize, hops: u8) {
+        for entry in self.entries.iter_mut().take(self.count).skip(count) {
+            entry.hops = hops.saturating_add(1);
+        }
     }
 }
 
@@ -152,16 +171,17 @@ impl<'b> Writer<'b> {
     /// # Errors
     /// When there is no room.
     pub fn put_name(&mut self, name: Name<'_>) -> Result<Option<NameAt>, Full> {
-        let began = self.at;
+        let (began, known) = (self.at, self.names.count);
         let mut suffix = name;
         loop {
             if suffix.is_root() {
                 self.put(&[0])?;
                 return Ok(if began.wrapping_add(1) == self.at { None } else { name_at(began) });
             }
-            if let Some(pointer) = self.find(suffix) {
-                self.put(&(0xc000 | pointer.0).to_be_bytes())?;
-                return Ok(if began.wrapping_add(2) == self.at { Some(pointer) } else { name_at(began) });
+            if let Some(target) = self.find(suffix) {
+                self.put(&(0xc000 | target.offset).to_be_bytes())?;
+                self.names.end_in_pointer(known, target.hops);
+                return Ok(if began.wrapping_add(2) == self.at { Some(NameAt(target.offset)) } else { name_at(began) });
             }
             let parent = suffix.parent().unwrap_or(Name::ROOT);
             self.names.add(suffix.wire().len(), self.at);
@@ -171,8 +191,8 @@ impl<'b> Writer<'b> {
         }
     }
 
-    fn find(&self, name: Name<'_>) -> Option<NameAt> {
-        self.names.candidates(name.wire().len()).find(|&offset| self.stands_at(name, usize::from(offset))).map(NameAt)
+    fn find(&self, name: Name<'_>) -> Option<KnownName> {
+        self.names.candidates(name.wire().len()).find(|known| self.stands_at(name, usize::from(known.offset)))
     }
 
     /// Whether the name that begins at `offset` of what is written is `name`.
