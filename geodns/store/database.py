@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import operator
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,10 @@ _FILE: Final = "geodns_file"
 _VERSION_QUERY: Final = sa.text("SELECT version_num FROM alembic_version")
 
 
+# A row of any query; its columns are named in the query beside it.
+AnyRow = sa.Row[*tuple[Any, ...]]
+
+
 class Dialect(enum.Enum):
     """Which of the two databases this is."""
 
@@ -74,16 +79,31 @@ class Session:
         parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         *,
         limit_s: float = STATEMENT_S,
-    ) -> sa.CursorResult[Any]:
+    ) -> sa.CursorResult[*tuple[Any, ...]]:
         """Run one statement, or one for each of several parameter sets; `limit_s` is how long an answer may take."""
         with self.guard(limit_s):
             return await self.connection.execute(statement, parameters)
 
-    async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
+    async def execute_rows(
+        self, statement: sa.UpdateBase, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, limit_s: float = STATEMENT_S
+    ) -> None:
+        """Run `statement` for each of many rows, handed to the driver as they are: values must be what the driver takes.
+
+        `columns` names the parts of a row. A parameter of the statement is called like one, or has the prefix `at_` or `new_`.
+        """
+        compiled = statement.compile(dialect=self.connection.dialect, column_keys=list(columns))
+        parameters = [name.removeprefix("at_").removeprefix("new_") for name in compiled.positiontup or ()]
+        if parameters != list(columns):
+            arrange = operator.itemgetter(*map(list(columns).index, parameters))
+            rows = [arrange(row) for row in rows]
+        with self.guard(limit_s):
+            await self.connection.exec_driver_sql(str(compiled), list(rows))
+
+    async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[AnyRow]:
         """All rows of a short query."""
         return (await self.execute(statement, parameters)).all()
 
-    async def row(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> sa.Row[Any] | None:
+    async def row(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> AnyRow | None:
         """The first row, or None."""
         return (await self.execute(statement, parameters)).first()
 
@@ -91,7 +111,7 @@ class Session:
         """The first column of the first row, or None."""
         return (await self.execute(statement, parameters)).scalar()
 
-    async def batches(self, statement: sa.Executable, size: int) -> AsyncGenerator[Sequence[sa.Row[Any]]]:
+    async def batches(self, statement: sa.Executable, size: int) -> AsyncGenerator[Sequence[AnyRow]]:
         """The rows of a long query, `size` at a time, held by the server meanwhile; the caller closes it (`aclosing`) if it stops early."""
         with self.guard(LONG_STATEMENT_S):
             result = await self.connection.stream(statement, execution_options={"yield_per": size, "max_row_buffer": size})

@@ -63,8 +63,8 @@ class JsonText(sa.types.TypeDecorator[Any]):
 
 
 def to_json(value: Any) -> str:
-    """JSON as the store writes it: compact, order kept."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """JSON as the store writes it: compact, order kept. YAML has dates, which become the text that stood in the file."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def to_microseconds(instant: datetime) -> int:
@@ -234,6 +234,7 @@ rrsets = sa.Table(
     sa.Column("owner", sa.LargeBinary, nullable=False),
     sa.Column("ttl", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("steered", sa.Boolean, nullable=False),
     sa.Column("dynamic", sa.Text),  # JSON text, compared as text to see whether anything changed
     sa.Column("octodns", sa.Text),
     sa.Column("revision", sa.BigInteger, nullable=False),
@@ -244,8 +245,8 @@ sa.Index(
     rrsets.c.zone_id,
     rrsets.c.owner_key,
     rrsets.c.rtype,
-    sqlite_where=rrsets.c.dynamic.is_not(None),
-    postgresql_where=rrsets.c.dynamic.is_not(None),
+    sqlite_where=sa.text("steered = 1"),
+    postgresql_where=sa.text("steered"),
 )
 
 value_ids = sa.Table(

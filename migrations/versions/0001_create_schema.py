@@ -253,6 +253,7 @@ def _create_tables() -> None:
         sa.Column("owner", sa.LargeBinary(), nullable=False),
         sa.Column("ttl", sa.BigInteger(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("steered", sa.Boolean(), nullable=False),
         sa.Column("dynamic", sa.Text(), nullable=True),
         sa.Column("octodns", sa.Text(), nullable=True),
         sa.Column("revision", sa.BigInteger(), nullable=False),
@@ -265,8 +266,8 @@ def _create_tables() -> None:
         "rrsets",
         ["zone_id", "owner_key", "rtype"],
         unique=False,
-        sqlite_where=sa.text("dynamic IS NOT NULL"),
-        postgresql_where=sa.text("dynamic IS NOT NULL"),
+        sqlite_where=sa.text("steered = 1"),
+        postgresql_where=sa.text("steered"),
     )
     op.create_table(
         "value_ids",
