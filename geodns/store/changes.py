@@ -12,7 +12,7 @@ The cost of a change is that of the owner names it touches, not of the zone. Who
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 import dns.name
@@ -29,7 +29,7 @@ from geodns.store.audit import Actor
 from geodns.store.batches import in_batches
 from geodns.store.database import Database, Session
 from geodns.store.edits import Difference, Edit, write_edits
-from geodns.store.encoding import SOA_RTYPE, owner_key
+from geodns.store.encoding import NS_RTYPE, SOA_RTYPE, owner_key
 from geodns.store.pacing import Pacer, without_collector
 from geodns.store.requests import (
     ChangeRecords,
@@ -47,6 +47,7 @@ from geodns.store.requests import (
 )
 from geodns.store.rows import Row, row_of, rrset_of
 from geodns.store.schema import rrsets
+from geodns.store.subtree import judge_dnames
 from geodns.store.zones import Zone, get_zone
 
 Name = dns.name.Name
@@ -95,6 +96,11 @@ class _Wish:
     rtype: int
     rrset: Rrset | None
 
+    @property
+    def pointer(self) -> str:
+        """Where its author finds it: at the record, or at the name of what is deleted."""
+        return self.change.pointers.record or self.change.pointers.name
+
 
 @dataclass(slots=True)
 class _Reading:
@@ -118,6 +124,9 @@ async def _change_records(session: Session, request: ChangeRecords, actor: Actor
     _check_preconditions(zone, reading, stored)
     difference = _compare(zone, reading, stored)
     reading.problems += await _judge_owners(zone, reading, stored)
+    puts = {place: wish.pointer for place, wish in reading.wishes.items() if wish.rrset is not None}
+    deletes = {place for place, wish in reading.wishes.items() if wish.rrset is None}
+    reading.problems += await judge_dnames(session, zone, puts, deletes)
     reading.problems += await lists.warn_of_unknown(session, (edit.rrset for edit in difference.edits if edit.rrset is not None))
     reading.refuse_errors()
     serial = zone_changes.following_serial(zone) if difference else zone.serial
@@ -238,7 +247,7 @@ async def _judge_owners(zone: Zone, reading: _Reading, stored: dict[tuple[Name, 
         row = there.row
         ends.setdefault(owner, {})[rtype] = rrset_of(row.owner, rtype, row.ttl, row.body, row.dynamic, row.octodns)
     for (owner, rtype), wish in reading.wishes.items():
-        pointers.setdefault(owner, wish.change.pointers.record or wish.change.pointers.name)
+        pointers.setdefault(owner, wish.pointer)
         end = ends.setdefault(owner, {})
         end.pop(rtype, None)
         if wish.rrset is not None:
@@ -247,6 +256,8 @@ async def _judge_owners(zone: Zone, reading: _Reading, stored: dict[tuple[Name, 
     pacer = Pacer()
     for owner, pointer in pointers.items():
         found = zone_rules.check_owner(zone.apex, owner, list(ends[owner].values()))
-        problems += [problem.below(pointer) for problem in found]
+        problems += [replace(problem, pointer=pointer) for problem in found]
+        if owner == zone.apex and NS_RTYPE not in ends[owner]:
+            problems.append(Problem(pointer, "missing-ns", "the apex must have an NS rrset; put another in its place"))
         await pacer.breathe()
     return problems

@@ -155,7 +155,7 @@ async def changed_owners_since(session: Session, revision: int, *, limit: int) -
     query = (
         sa.select(rrset_changes.c.apex, rrset_changes.c.owner)
         .where(rrset_changes.c.revision > revision)
-        .where(rrset_changes.c.apex.in_(sa.select(zones.c.apex)))
+        .where(rrset_changes.c.apex.in_(sa.select(zones.c.apex)), rrset_changes.c.apex.not_in(put))
         .distinct()
         .limit(limit + 1)
     )

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    """A database that is closed at the end of the block, as another node or process would have it open."""
+    database = await Database.open(url)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[PostgresCluster]:
     """The running server of this pytest process."""
@@ -170,6 +181,5 @@ async def database_url(empty_url: str) -> str:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """The same, opened."""
-    opened = await Database.open(database_url)
-    yield opened
-    await opened.close()
+    async with opened(database_url) as each:
+        yield each
