@@ -1,12 +1,25 @@
 //! The adopter's side of steering: takes what control publishes, hands out tables that workers only read.
+//!
+//! Rule sets are shared by records with equal rules, values have dense slots, lists are flattened once. Nothing that a view in use still reads is ever changed or
+//! given to somebody else: slots and rule sets are reused only when the last rrset that names them is gone from every view.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Weak};
 
-use super::{HealthTable, Steered, SteeringTables};
-use crate::location::LocationSet;
+use super::health::Slot;
+use super::sticky::StickyPrefix;
+use super::{HealthTable, Steered, SteeringTables, steered};
+use crate::location::address::is_network;
+use crate::location::{AddressMap, LocationSet, Matcher, Membership, Predicates, PrefixSet, RuleSet};
 use crate::refused::Refused;
 use crate::spec::{HealthEntry, Prefix, SteeringSpec, ValueId};
+
+/// Merged maps that are kept. A map of a country database is about 3 MiB, so these are at most some 200 MiB; records with equal rules share one, and few installations
+/// have more than a handful of different rule sets.
+pub const MAX_MERGED_MAPS: usize = 64;
+
+/// Rrsets compiled before unused ones are looked for the first time.
+const FIRST_SWEEP: usize = 1024;
 
 /// A health vector, or a part of one.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,12 +30,69 @@ pub enum HealthUpdate {
     Changes(Vec<(ValueId, HealthEntry)>),
 }
 
-/// Interns rule sets, lists and value ids; owned by the thread that adopts.
+/// A named CIDR list: as published and as ranges.
+#[derive(Debug, Clone)]
+struct List {
+    prefixes: Arc<[Prefix]>,
+    set: Arc<PrefixSet>,
+}
+
+/// A rule set in use.
+#[derive(Debug)]
+struct Interned {
+    rules: Arc<RuleSet>,
+    predicates: Arc<[Predicates]>,
+}
+
+/// Changes of lists that wait for the end of a transfer.
 #[derive(Debug, Default)]
+struct Staged {
+    /// A FULL replaces all lists.
+    replaces_all: bool,
+    changes: BTreeMap<String, Option<List>>,
+}
+
+/// Interns rule sets, lists and value ids; owned by the thread that adopts.
+#[derive(Debug)]
 pub struct SteeringEditor {
     tables: Arc<SteeringTables>,
     health: Arc<HealthTable>,
-    lists: HashMap<String, Vec<Prefix>>,
+    lists: BTreeMap<String, List>,
+    staged: Option<Staged>,
+    rule_sets: Vec<Option<Interned>>,
+    rule_set_numbers: HashMap<Arc<[Predicates]>, u32>,
+    free_rule_sets: Vec<u32>,
+    /// Rule sets whose matcher must be made anew.
+    stale: HashSet<u32>,
+    /// The id in each slot; 0 where a slot is free.
+    ids: Vec<ValueId>,
+    slots: HashMap<ValueId, Slot>,
+    free_slots: Vec<Slot>,
+    /// What was said of values that no rrset has had yet: health may come before the state.
+    unplaced: HashMap<ValueId, HealthEntry>,
+    compiled: Vec<Weak<Steered>>,
+    sweep_at: usize,
+}
+
+impl Default for SteeringEditor {
+    fn default() -> Self {
+        Self {
+            tables: Arc::default(),
+            health: Arc::default(),
+            lists: BTreeMap::new(),
+            staged: None,
+            rule_sets: Vec::new(),
+            rule_set_numbers: HashMap::new(),
+            free_rule_sets: Vec::new(),
+            stale: HashSet::new(),
+            ids: Vec::new(),
+            slots: HashMap::new(),
+            free_slots: Vec::new(),
+            unplaced: HashMap::new(),
+            compiled: Vec::new(),
+            sweep_at: FIRST_SWEEP,
+        }
+    }
 }
 
 impl SteeringEditor {
@@ -31,54 +101,275 @@ impl SteeringEditor {
         Self::default()
     }
 
-    /// Checks and compiles a steered rrset; `owner` in lower-case wire form.
+    /// Checks and compiles a steered rrset; `owner` in lower-case wire form. Nothing in force changes by it.
     ///
     /// # Errors
     /// `Refused` with what is wrong with `spec`.
-    pub fn compile(&mut self, _owner: &[u8], _rtype: u16, ttl: u32, spec: SteeringSpec) -> Result<Arc<Steered>, Refused> {
-        Ok(Arc::new(Steered::new(spec, ttl)))
+    pub fn compile(&mut self, owner: &[u8], rtype: u16, ttl: u32, spec: SteeringSpec) -> Result<Arc<Steered>, Refused> {
+        steered::check(rtype, &spec)?;
+        if self.compiled.len() >= self.sweep_at {
+            self.forget_unused();
+        }
+        let rule_set = self.intern_rules(spec.rules.iter().map(Predicates::of).collect())?;
+        let steered = Arc::new(Steered::compile(owner, rtype, ttl, spec, rule_set, |id| self.place(id)));
+        self.compiled.push(Arc::downgrade(&steered));
+        if steered.largest_choice() > self.tables.largest_choice {
+            Arc::make_mut(&mut self.tables).largest_choice = steered.largest_choice();
+        }
+        Ok(steered)
     }
 
-    /// Puts a named CIDR list in force.
+    fn intern_rules(&mut self, predicates: Arc<[Predicates]>) -> Result<u32, Refused> {
+        if let Some(number) = self.rule_set_numbers.get(&predicates) {
+            return Ok(*number);
+        }
+        let rules = Arc::new(RuleSet::new(&predicates)?);
+        let next = u32::try_from(self.rule_sets.len()).map_err(|_| Refused::limit("more rule sets than 32 bits can count"))?;
+        let number = self.free_rule_sets.pop().unwrap_or(next);
+        if number == next {
+            self.rule_sets.push(None);
+        }
+        if let Some(entry) = self.rule_sets.get_mut(number as usize) {
+            *entry = Some(Interned { rules, predicates: Arc::clone(&predicates) });
+        }
+        self.rule_set_numbers.insert(predicates, number);
+        self.stale.insert(number);
+        Ok(number)
+    }
+
+    /// The slot of a value, with what was already said of it.
+    fn place(&mut self, id: ValueId) -> Slot {
+        if let Some(slot) = self.slots.get(&id) {
+            return *slot;
+        }
+        let next = Slot::try_from(self.ids.len()).unwrap_or(Slot::MAX);
+        let slot = self.free_slots.pop().unwrap_or(next);
+        if slot == next {
+            self.ids.push(0);
+        }
+        if let Some(entry) = self.ids.get_mut(slot as usize) {
+            *entry = id;
+        }
+        self.slots.insert(id, slot);
+        let word = self.unplaced.remove(&id).unwrap_or_default();
+        Arc::make_mut(&mut self.health).put(slot, &word);
+        slot
+    }
+
+    /// From now on lists wait for `commit`: a transfer changes nothing before its end. A FULL brings all lists anew.
+    pub fn begin(&mut self, replaces_all: bool) {
+        self.staged = Some(Staged { replaces_all, changes: BTreeMap::new() });
+    }
+
+    /// Puts the lists since `begin` in force.
+    pub fn commit(&mut self) {
+        let Some(staged) = self.staged.take() else { return };
+        if staged.replaces_all {
+            let gone: Vec<String> = self.lists.keys().filter(|name| !staged.changes.contains_key(*name)).cloned().collect();
+            for name in gone {
+                self.change_list(name, None);
+            }
+        }
+        for (name, list) in staged.changes {
+            self.change_list(name, list);
+        }
+    }
+
+    /// Forgets the lists since `begin`.
+    pub fn abandon(&mut self) {
+        self.staged = None;
+    }
+
+    /// Puts a named CIDR list in force, at once or at `commit`.
     ///
     /// # Errors
     /// `Refused` when a prefix has host bits or an impossible length.
     pub fn put_list(&mut self, name: String, prefixes: Vec<Prefix>) -> Result<(), Refused> {
-        self.lists.insert(name, prefixes);
+        if let Some(prefix) = prefixes.iter().find(|prefix| !is_network(prefix)) {
+            return Err(Refused::malformed(format!("list {name}: {}/{} is no network", prefix.addr, prefix.length)));
+        }
+        let members: Vec<(Prefix, Membership)> = prefixes.iter().map(|prefix| (*prefix, Membership::Inside)).collect();
+        let set = AddressMap::least(&members, Membership::Outside);
+        let set = set.map_err(|_| Refused::limit(format!("list {name}: more prefixes than 32 bits can count")))?;
+        self.stage(name, Some(List { prefixes: prefixes.into(), set: Arc::new(set) }));
         Ok(())
     }
 
-    /// The named list matches nothing from now on.
+    /// The named list matches nobody from now on, or from `commit` on.
     pub fn drop_list(&mut self, name: &str) {
-        self.lists.remove(name);
+        self.stage(name.to_owned(), None);
     }
 
     /// The lists in force, for compaction.
-    pub fn lists(&self) -> impl Iterator<Item = (&str, &[Prefix])> {
-        self.lists.iter().map(|(name, prefixes)| (name.as_str(), prefixes.as_slice()))
+    pub fn lists(&self) -> impl Iterator<Item = (&str, &Arc<[Prefix]>)> {
+        self.lists.iter().map(|(name, list)| (name.as_str(), &list.prefixes))
+    }
+
+    fn stage(&mut self, name: String, list: Option<List>) {
+        match &mut self.staged {
+            Some(staged) => {
+                staged.changes.insert(name, list);
+            }
+            None => self.change_list(name, list),
+        }
+    }
+
+    fn change_list(&mut self, name: String, list: Option<List>) {
+        // A FULL mostly brings the lists that are there already; their maps stay.
+        if self.lists.get(&name).map(|list| &list.prefixes) == list.as_ref().map(|list| &list.prefixes) {
+            return;
+        }
+        let names_it = |interned: &Interned| interned.rules.lists().iter().any(|(_, wanted)| *wanted == name);
+        let touched = (0..).zip(&self.rule_sets).filter(|(_, entry)| entry.as_ref().is_some_and(names_it)).map(|(number, _)| number);
+        self.stale.extend(touched);
+        match list {
+            Some(list) => self.lists.insert(name, list),
+            None => self.lists.remove(&name),
+        };
     }
 
     /// Puts location databases in force.
-    pub fn set_locations(&mut self, _locations: Arc<LocationSet>) {}
+    pub fn set_locations(&mut self, locations: Arc<LocationSet>) {
+        let needs_places = |interned: &Interned| interned.rules.places().wants() != crate::location::Provides::default();
+        // Maps of lists alone stay as they are; a slot among the merged maps may become free or wanted, which the next `tables` settles.
+        let touched = (0..).zip(&self.rule_sets).filter(|(_, entry)| entry.as_ref().is_some_and(needs_places)).map(|(number, _)| number);
+        self.stale.extend(touched);
+        Arc::make_mut(&mut self.tables).locations = locations;
+    }
 
     /// Lengths to which `sticky` cuts a client's address (`sticky_prefix` of CONFIG).
-    pub fn set_sticky_prefix(&mut self, _ipv4: u8, _ipv6: u8) {}
+    pub fn set_sticky_prefix(&mut self, ipv4: u8, ipv6: u8) {
+        let prefix = StickyPrefix { ipv4: ipv4.min(32), ipv6: ipv6.min(128) };
+        if prefix != self.tables.sticky_prefix {
+            Arc::make_mut(&mut self.tables).sticky_prefix = prefix;
+        }
+    }
 
-    /// Takes a health vector; true when anything differs from what was in force.
-    pub fn set_health(&mut self, _update: HealthUpdate) -> bool {
-        false
+    /// Takes a health vector; true when anything differs from what was in force for a value that some rrset has.
+    pub fn set_health(&mut self, update: HealthUpdate) -> bool {
+        let (entries, mut table) = match update {
+            HealthUpdate::Whole(entries) => {
+                self.unplaced.clear();
+                (entries, HealthTable::silent(self.health.len()))
+            }
+            HealthUpdate::Changes(entries) => {
+                if !entries.iter().any(|(id, entry)| self.slots.get(id).is_some_and(|slot| self.health.entry(*slot) != *entry)) {
+                    self.keep_unplaced(&entries);
+                    return false;
+                }
+                (entries, HealthTable::clone(&self.health))
+            }
+        };
+        self.keep_unplaced(&entries);
+        for (id, entry) in &entries {
+            if let Some(slot) = self.slots.get(id) {
+                table.put(*slot, entry);
+            }
+        }
+        let changed = table != *self.health;
+        if changed {
+            self.health = Arc::new(table);
+        }
+        changed
+    }
+
+    fn keep_unplaced(&mut self, entries: &[(ValueId, HealthEntry)]) {
+        for (id, entry) in entries.iter().filter(|(id, _)| !self.slots.contains_key(id)) {
+            if *entry == HealthEntry::default() {
+                self.unplaced.remove(id);
+            } else {
+                self.unplaced.insert(*id, *entry);
+            }
+        }
     }
 
     /// What is in force of health, without the values that have nothing said of them.
     pub fn health(&self) -> Vec<(ValueId, HealthEntry)> {
-        Vec::new()
+        let placed = self.slots.iter().map(|(id, slot)| (*id, self.health.entry(*slot)));
+        let unplaced = self.unplaced.iter().map(|(id, entry)| (*id, *entry));
+        placed.chain(unplaced).filter(|(_, entry)| *entry != HealthEntry::default()).collect()
     }
 
-    /// Lets go of slots and rule sets that no compiled rrset uses any more.
-    pub fn forget_unused(&mut self) {}
+    /// Lets go of slots and rule sets that no compiled rrset uses any more. Happens by itself as rrsets come and go.
+    pub fn forget_unused(&mut self) {
+        let mut slots = vec![false; self.ids.len()];
+        let mut rule_sets = vec![false; self.rule_sets.len()];
+        let mut note = |steered: &Steered| {
+            for slot in steered.slots() {
+                if let Some(used) = slots.get_mut(slot as usize) {
+                    *used = true;
+                }
+            }
+            if let Some(used) = rule_sets.get_mut(steered.rule_set() as usize) {
+                *used = true;
+            }
+        };
+        self.compiled.retain(|weak| weak.upgrade().inspect(|steered| note(steered)).is_some());
+        self.free_slots(&slots);
+        self.free_rule_sets(&rule_sets);
+        // Twice what is left: the work per compiled rrset stays the same however many there are.
+        self.sweep_at = self.compiled.len().saturating_mul(2).max(FIRST_SWEEP);
+    }
+
+    fn free_slots(&mut self, used: &[bool]) {
+        for ((slot, id), _) in (0..).zip(&mut self.ids).zip(used).filter(|((_, id), used)| **id != 0 && !**used) {
+            // What was said of the value is kept in case it comes back: only a health vector takes it away.
+            let entry = self.health.entry(slot);
+            if entry != HealthEntry::default() {
+                self.unplaced.insert(*id, entry);
+            }
+            self.slots.remove(id);
+            *id = 0;
+            self.free_slots.push(slot);
+        }
+    }
+
+    fn free_rule_sets(&mut self, used: &[bool]) {
+        for (number, (entry, _)) in (0_u32..).zip(self.rule_sets.iter_mut().zip(used)).filter(|(_, (_, used))| !**used) {
+            if let Some(interned) = entry.take() {
+                self.rule_set_numbers.remove(&interned.predicates);
+                self.free_rule_sets.push(number);
+                self.stale.insert(number);
+            }
+        }
+    }
 
     /// What to put in a view; the same `Arc`s as before when nothing changed.
     pub fn tables(&mut self) -> (Arc<SteeringTables>, Arc<HealthTable>) {
+        if !self.stale.is_empty() {
+            self.renew_matchers();
+        }
         (Arc::clone(&self.tables), Arc::clone(&self.health))
+    }
+
+    fn renew_matchers(&mut self) {
+        let mut stale: Vec<u32> = self.stale.drain().collect();
+        stale.sort_unstable();
+        let tables = Arc::make_mut(&mut self.tables);
+        tables.matchers.resize(self.rule_sets.len(), None);
+        for number in &stale {
+            if let Some(matcher) = tables.matchers.get_mut(*number as usize) {
+                *matcher = None;
+            }
+        }
+        let (mut merged, _) = tables.merged_maps();
+        for number in stale {
+            let place = number as usize;
+            let Some(Some(interned)) = self.rule_sets.get(place) else { continue };
+            let lists = &self.lists;
+            let matcher = Matcher::new(Arc::clone(&interned.rules), |name| lists.get(name).map(|list| Arc::clone(&list.set)));
+            let wanted = merged < MAX_MERGED_MAPS && !matcher.is_plain(&tables.locations);
+            let matcher = match wanted.then(|| matcher.clone().merge(&tables.locations)) {
+                Some(Ok(with_map)) => {
+                    merged = merged.saturating_add(1);
+                    with_map
+                }
+                // Past the limit, or more ranges than can be counted: asking the sources is slower and as right.
+                Some(Err(_)) | None => matcher,
+            };
+            if let Some(entry) = tables.matchers.get_mut(place) {
+                *entry = Some(Arc::new(matcher));
+            }
+        }
     }
 }

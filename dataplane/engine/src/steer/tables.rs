@@ -1,5 +1,52 @@
-//! What decisions read beside the rrset itself: rule maps and locations. Immutable; a change makes a new one that shares what stayed.
+//! What decisions read beside the rrset itself: matchers and locations. Immutable; a change makes a new one that shares what stayed.
 
-/// Rule maps, locations and the client prefix of `sticky`.
-#[derive(Debug, Default)]
-pub struct SteeringTables {}
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::sticky::StickyPrefix;
+use crate::location::{LocationSet, Matched, Matcher};
+
+/// Matchers, locations and the client prefix of `sticky`.
+#[derive(Debug, Default, Clone)]
+pub struct SteeringTables {
+    /// By number of the rule set; `None` where a number is free.
+    pub(super) matchers: Vec<Option<Arc<Matcher>>>,
+    pub(super) locations: Arc<LocationSet>,
+    pub(super) sticky_prefix: StickyPrefix,
+    pub(super) largest_choice: usize,
+}
+
+impl SteeringTables {
+    /// The rule that an address matches. A view always holds the matchers of its rrsets; without one, the first rule is a decision like any other.
+    #[inline]
+    pub(super) fn decide_rule(&self, rule_set: u32, addr: IpAddr) -> Matched {
+        self.matcher(rule_set).map_or(Matched { rule: 0, scope: 0 }, |matcher| matcher.decide(addr, &self.locations))
+    }
+
+    pub(super) fn matcher(&self, rule_set: u32) -> Option<&Matcher> {
+        self.matchers.get(rule_set as usize)?.as_deref()
+    }
+
+    /// The location databases in force.
+    pub fn locations(&self) -> &LocationSet {
+        &self.locations
+    }
+
+    /// Lengths to which `sticky` cuts a client's address.
+    pub fn sticky_prefix(&self) -> StickyPrefix {
+        self.sticky_prefix
+    }
+
+    /// Values in the largest set that any decision chooses from, for `Picked::reserve`.
+    pub fn largest_choice(&self) -> usize {
+        self.largest_choice
+    }
+
+    /// Number of merged maps, at most `MAX_MERGED_MAPS`, and their ranges together.
+    pub fn merged_maps(&self) -> (usize, usize) {
+        let merged = self.matchers.iter().flatten().filter(|matcher| matcher.is_merged());
+        merged.fold((0, 0), |(maps, ranges): (usize, usize), matcher| {
+            (maps.saturating_add(1), ranges.saturating_add(matcher.merged_ranges()))
+        })
+    }
+}

@@ -1,7 +1,68 @@
 //! What a decision tells about itself while it is made. The packet path passes `NoTrace`, which the compiler removes; `explain` records.
 
-/// Receives the steps of a decision.
-pub trait Trace {}
+use super::health::HealthTable;
+use super::picked::{Candidate, Picked};
+use super::pool::{PoolState, Standing};
+use super::steered::Steered;
+use super::tables::SteeringTables;
+use super::ttl::Bound;
+use super::{Client, Decision};
+use crate::location::{Bearing, Matched};
+
+/// What a decision is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    pub tables: &'a SteeringTables,
+    pub health: &'a HealthTable,
+    pub steered: &'a Steered,
+    pub client: &'a Client,
+}
+
+/// Whether a pool can serve, and why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolVerdict {
+    Serves,
+    /// Something is up, and less than `min_up`.
+    TooLittleUp,
+    /// All that is up is drained.
+    OnlyDrained,
+    AllDown,
+}
+
+/// Where the chosen values come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Values of a pool, of that standing.
+    Pool { pool: u16, standing: Standing },
+    /// `all_down: serve-all`: a pool's values, whatever their health.
+    WholePool { pool: u16 },
+    /// The record's own values.
+    OwnValues,
+    /// Nothing is answered.
+    Nothing,
+}
+
+/// What bounds the scope, beside the rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Narrowing {
+    /// Every client of a rule is decided alike.
+    None,
+    /// The length of the client prefix that `sticky` keeps together.
+    StickyPrefix(u8),
+    /// The network of the location database.
+    Network(Bearing),
+}
+
+/// Receives the steps of a decision, in this order; `pool` once for each pool looked at.
+pub trait Trace {
+    fn begin(&mut self, _inputs: &Inputs<'_>) {}
+    fn rule(&mut self, _matched: Matched, _narrowing: Narrowing) {}
+    fn pool(&mut self, _pool: u16, _state: &PoolState, _verdict: PoolVerdict) {}
+    /// What can be chosen from, before it is chosen from; `count` of them are.
+    fn candidates(&mut self, _source: Source, _candidates: &[Candidate], _count: usize) {}
+    fn ttl(&mut self, _bound: Option<Bound>) {}
+    fn end(&mut self, _inputs: &Inputs<'_>, _decision: &Decision, _picked: &Picked) {}
+}
 
 /// Listens to nothing.
 #[derive(Debug, Default, Clone, Copy)]
