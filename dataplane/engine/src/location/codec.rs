@@ -1,10 +1,12 @@
 //! A compiled location table as bytes, for `location/<digest>.table` in the dataplane's directory: a start neither reads nor verifies an .mmdb again.
 //!
-//!     table    = "GDNSLOCT", u16 format (1), digest[32] of the .mmdb, u64 build epoch, u64 networks, text8 database type,
-//!                u32 count, count × location, ranges of IPv4, ranges of IPv6, u32 CRC-32 of all before
-//!     location = u16 country (0xffff = none), u8 continent (0xff = none), 4 × subdivision[3] (zeros = none),
-//!                u8 has_asn, u32 asn, u8 has_coordinates, i32 latitude, i32 longitude
-//!     ranges   = u32 count, count × start (4 or 16 bytes), count × u32 index of a location
+//! ```text
+//! table    = "GDNSLOCT", u16 format (1), digest[32] of the .mmdb, u64 build epoch, u64 networks, text8 database type,
+//!            u32 count, count × location, ranges of IPv4, ranges of IPv6, u32 CRC-32 of all before
+//! location = u16 country (0xffff = none), u8 continent (0xff = none), 4 × subdivision[3] (zeros = none),
+//!            u8 has_asn, u32 asn, u8 has_coordinates, i32 latitude, i32 longitude
+//! ranges   = u32 count, count × start (4 or 16 bytes), count × u32 index of a location
+//! ```
 //!
 //! Integers are big-endian. Bytes in, bytes out; what is read is judged as if a stranger had written it.
 
