@@ -57,6 +57,12 @@ bench: $(VENV)/installed $(DATAPLANE) ## CPU per query beside gdnsd, NSD, Knot, 
 soak: $(VENV)/installed $(DATAPLANE) ## the long forms of the tests
 	$(BIN)/pytest -m soak -o addopts="--strict-markers --strict-config -ra" --timeout 3600
 
+FUZZ_SECONDS ?= 600
+fuzz: ## coverage-guided fuzzing of every target for FUZZ_SECONDS each
+	@contrib/dev/toolchain $(PYTHON)
+	@contrib/dev/system-packages c++:g++
+	contrib/dev/fuzz $(FUZZ_SECONDS)
+
 geo-db: ## bring a freely licensed (CC0) country database into var/
 	@contrib/dev/geo-db
 

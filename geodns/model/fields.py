@@ -311,10 +311,10 @@ def quotable(escaped: str) -> str:
 
 
 def unquote(token: str) -> bytes:
-    """The bytes of a presentation token, quoted or not (RFC 1035 §5.1)."""
+    """The bytes of a presentation token, quoted or not (RFC 1035 §5.1). Surrogates are bytes that a file had and UTF-8 lacks."""
     text = token[1:-1] if len(token) > 1 and token[0] == '"' == token[-1] else token
     if "\\" not in text:
-        return text.encode()
+        return text.encode(errors="surrogateescape")
     octets = bytearray()
     at = 0
     while at < len(text):
@@ -325,7 +325,7 @@ def unquote(token: str) -> bytes:
                 raise BadRdata(error.code, str(error)) from None
             octets.append(byte)
         else:
-            octets += text[at].encode()
+            octets += text[at].encode(errors="surrogateescape")
             at += 1
     return bytes(octets)
 

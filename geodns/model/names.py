@@ -122,6 +122,12 @@ def from_wire(wire: bytes) -> Name:
     return Name([*labels, b""])
 
 
+def wildcard_below(name: Name) -> Name:
+    """The wildcard directly below a name; the root's own name, which is no name's child, when that would be too long."""
+    labels = (b"*", *name.labels)
+    return Name(labels) if sum(map(len, labels)) + len(labels) <= MAX_NAME else ROOT
+
+
 def sort_key(name: Name) -> bytes:
     """Compares as RFC 4034 §6.1 orders names: label by label from the right. A name's descendants directly follow it.
 
@@ -215,7 +221,7 @@ def to_ascii(text: str) -> str:
     """Labels that are not ASCII as A-labels, label by label, so that `*` and `_` may stand beside them. Raises BadName."""
     try:
         return ".".join(label if label.isascii() else idna.encode(label.lower()).decode() for label in text.split("."))
-    except idna.IDNAError as error:
+    except UnicodeError as error:  # which idna's own errors are
         raise BadName("bad-idn", f"{text!r} is not an internationalised name ({error}); write its A-labels") from None
 
 

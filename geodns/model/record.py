@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,11 +47,11 @@ class Soa:
 class ZoneContents:
     """A whole zone as a source gives it: a file, an import. `soa` None = make one; `serial` None = unix time at creation.
 
-    `rrsets` exclude the SOA. Order is the source's.
+    `rrsets` exclude the SOA. A big zone's are read from a spool each time they are iterated, so they are a collection, not always a tuple.
     """
 
     apex: dns.name.Name
-    rrsets: tuple[Rrset, ...]
+    rrsets: Collection[Rrset]
     soa: Soa | None = None
     serial: int | None = None
     default_ttl: int = 3600

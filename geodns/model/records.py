@@ -64,6 +64,8 @@ def parse_record(
     number = _parse_rtype(data, rtype, findings)
     if number is None:
         return Parsed(None, findings.problems)
+    if number == rdata.CNAME and owner == apex:
+        findings.fault("/type", "apex-cname", "a CNAME at the apex would stand beside SOA and NS (RFC 1034 §3.6.2); write A and AAAA")
     ttl = _parse_ttl(data, number, default_ttl, findings)
     rdatas = _parse_values(data, number, apex, findings)
     steering = None
@@ -180,11 +182,12 @@ def _judge_other_keys(data: Mapping[str, object], rtype: int, apex: Name, findin
     for key in ("dynamic", "octodns"):
         if key in data and (reason := _why_not_json(data[key], MAX_DEPTH)):
             findings.error(f"/{key}", "not-json", f"`{key}` {reason}")
-    if "geo" not in data or rtype not in (rdata.A, rdata.AAAA):
+    if "geo" not in data or rtype not in rdata.STEERABLE:
         return
     if "dynamic" in data:
         findings.fault("/geo", "geo-with-dynamic", "a record has `dynamic` or octoDNS's older `geo`, not both; remove `geo`")
-    _judge_geo(data["geo"], rtype, apex, findings)
+    if rtype != rdata.CNAME:  # octoDNS never gave `geo` to CNAME and does not look at it there
+        _judge_geo(data["geo"], rtype, apex, findings)
 
 
 def _judge_geo(written: object, rtype: int, apex: Name, findings: Findings) -> None:

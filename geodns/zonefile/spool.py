@@ -1,0 +1,247 @@
+"""Where a zone's records are put together while its source is read: by owner name and type, in canonical order, in bounded memory.
+
+A master file may spread an rrset over its lines, so rrsets are known only at the end. The spool is a private SQLite database without a
+name: it lives in a page cache of fixed size and overflows into a temporary file that SQLite removes itself. Steered rrsets, which are
+few, stay objects.
+
+It knows no syntax; it judges only what shows when records meet: repeated records, ttls that differ, an rrset in two sources.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+
+from geodns.errors import Problem, Severity
+from geodns.model import names, zones
+from geodns.model.names import Name
+from geodns.model.record import Rrset
+
+CACHE_KIB = 32 * 1024  # holds about 300,000 records; beyond that the temporary file
+BATCH = 2000  # rows an insert; more is not faster
+
+_TABLE = """
+CREATE TABLE record (
+    seq INTEGER PRIMARY KEY, key BLOB NOT NULL, owner BLOB NOT NULL, rtype INTEGER NOT NULL, ttl INTEGER NOT NULL, rdata BLOB NOT NULL,
+    file INTEGER NOT NULL, line INTEGER NOT NULL, entry INTEGER NOT NULL
+)
+"""
+_INDEX = "CREATE INDEX by_owner ON record (key, rtype, seq)"
+_COLUMNS = "key, owner, rtype, ttl, rdata, file, line, entry"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands: a file, and a line counted from 1."""
+
+    file: Path
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    key: bytes
+    owner: bytes
+    rtype: int
+    ttl: int
+    rdata: bytes
+    file: int
+    line: int
+    entry: int
+
+
+class Spool:
+    """Add everything, `close_input` once, then read rrsets as often as needed.
+
+    Rows of a master file have entry 0 and may come one by one; those of a YAML record share an entry of their own, because a second record
+    for an rrset is a mistake there.
+    """
+
+    def __init__(self, apex: Name) -> None:
+        self.apex = apex
+        self.problems: list[Problem] = []
+        self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        self._database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute(_TABLE)
+        self._database.execute("BEGIN")
+        self._pending: list[tuple[bytes, bytes, int, int, bytes, int, int, int]] = []
+        self._files: dict[Path, int] = {}
+        self._steered: dict[tuple[bytes, int], Rrset] = {}
+        self._entries = 0
+
+    def add_record(self, key: bytes, owner: bytes, rtype: int, ttl: int, rdata: bytes, place: Place) -> None:
+        """One record of a master file; `key` is `names.sort_key` and `owner` the wire form of its lower-case owner name."""
+        self._add((key, owner, rtype, ttl, rdata, self._file(place.file), place.line, 0))
+
+    def add_rrset(self, rrset: Rrset, place: Place) -> None:
+        """One record of a YAML file, which is a whole rrset."""
+        key, owner, file = names.sort_key(rrset.owner), names.wire_of(rrset.owner), self._file(place.file)
+        self._entries += 1
+        for rdata in rrset.rdatas:
+            self._add((key, owner, rrset.rtype, rrset.ttl, rdata, file, place.line, self._entries))
+        if rrset.dynamic is not None or rrset.octodns is not None:
+            self._steered.setdefault((key, rrset.rtype), rrset)
+
+    def close_input(self) -> None:
+        """Everything has been added."""
+        self._flush()
+        self._database.execute(_INDEX)
+        self._database.execute("COMMIT")
+
+    def find_place(self, owner: Name, rtype: int) -> Place | None:
+        """Where an rrset's first record stands; of the owner name's first record when it has no such rrset."""
+        row = self._database.execute(
+            "SELECT file, line FROM record WHERE key = ? ORDER BY rtype != ?, seq LIMIT 1", (names.sort_key(owner), rtype)
+        ).fetchone()
+        return Place(list(self._files)[row[0]], row[1]) if row else None
+
+    def judge_meetings(self) -> None:
+        """Report what shows when records meet; once, after `close_input`."""
+        for rows in self._groups():
+            first = rows[0]
+            if len(rows) == 1:
+                continue
+            if any(row.entry != first.entry for row in rows):
+                other = next(row for row in rows if row.entry != first.entry)
+                self._report_second_source(first, other)
+            if any(row.ttl != first.ttl for row in rows):
+                other = next(row for row in rows if row.ttl != first.ttl)
+                message = f"the ttl differs from the {first.ttl} at {self._place(first)}, which counts (RFC 2181 §5.2); make them equal"
+                self._report(other, "mixed-ttl", message, Severity.WARNING)
+            seen: set[bytes] = set()
+            for row in rows:
+                if row.entry == 0 and row.rdata in seen:
+                    self._report(row, "duplicate-value", "the record stands here twice and counts once; remove one", Severity.WARNING)
+                seen.add(row.rdata)
+
+    def rrsets(self) -> Iterator[Rrset]:
+        """All rrsets in canonical order."""
+        owner = b""
+        name = self.apex
+        for rows in self._groups():
+            if rows[0].owner != owner:
+                owner = rows[0].owner
+                name = names.from_wire(owner)
+            yield self._rrset(name, rows)
+
+    def rrsets_at(self, owner: Name) -> list[Rrset]:
+        """The rrsets of one owner name."""
+        rows = self._database.execute(f"SELECT {_COLUMNS} FROM record WHERE key = ? ORDER BY rtype, seq", (names.sort_key(owner),))  # noqa: S608 - our own column list
+        return [self._rrset(owner, list(group)) for _, group in groupby((_Row(*row) for row in rows), key=lambda row: row.rtype)]
+
+    def count_rrsets(self) -> int:
+        (count,) = self._database.execute("SELECT count(*) FROM (SELECT DISTINCT key, rtype FROM record)").fetchone()
+        return int(count)
+
+    def count_owners(self) -> int:
+        (count,) = self._database.execute("SELECT count(DISTINCT key) FROM record").fetchone()
+        return int(count)
+
+    def has_owner(self, owner: Name) -> bool:
+        return bool(self._database.execute("SELECT 1 FROM record WHERE key = ? LIMIT 1", (names.sort_key(owner),)).fetchone())
+
+    def _rrset(self, owner: Name, rows: Sequence[_Row]) -> Rrset:
+        first = rows[0]
+        if self._steered and (steered := self._steered.get((first.key, first.rtype))):
+            return steered
+        rdatas = (first.rdata,) if len(rows) == 1 else tuple(dict.fromkeys(row.rdata for row in rows))
+        return Rrset(owner, first.rtype, first.ttl, rdatas)
+
+    def _groups(self) -> Iterator[list[_Row]]:
+        cursor = self._database.execute(f"SELECT {_COLUMNS} FROM record ORDER BY key, rtype, seq")  # noqa: S608 - our own column list
+        for _, group in groupby(cursor, key=itemgetter(0, 2)):
+            yield [_Row(*row) for row in group]
+
+    def _report_second_source(self, first: _Row, other: _Row) -> None:
+        if first.entry and other.entry:
+            message = f"the record stands already at {self._place(first)}; put its values into one"
+            self._report(other, "repeated-rrset", message, Severity.ERROR)
+        else:
+            message = f"the rrset stands also at {self._place(first)}; keep it in the YAML or in the master file"
+            self._report(other, "rrset-in-both-sources", message, Severity.ERROR)
+
+    def _report(self, row: _Row, code: str, message: str, severity: Severity) -> None:
+        pointer = zones.place_of(self.apex, names.from_wire(row.owner), row.rtype)
+        self.problems.append(Problem(pointer, code, message, severity, str(self._place(row))))
+
+    def _place(self, row: _Row) -> Place:
+        return Place(list(self._files)[row.file], row.line)
+
+    def _file(self, file: Path) -> int:
+        return self._files.setdefault(file, len(self._files))
+
+    def _add(self, row: tuple[bytes, bytes, int, int, bytes, int, int, int]) -> None:
+        self._pending.append(row)
+        if len(self._pending) >= BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._database.executemany(f"INSERT INTO record ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._pending)  # noqa: S608 - our own column list
+        self._pending.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledRrsets(Collection[Rrset]):
+    """A big zone's rrsets, read from the spool each time they are iterated."""
+
+    spool: Spool
+
+    def __iter__(self) -> Iterator[Rrset]:
+        return self.spool.rrsets()
+
+    def __len__(self) -> int:
+        return self.spool.count_rrsets()
+
+    def __contains__(self, rrset: object) -> bool:
+        return isinstance(rrset, Rrset) and rrset in self.spool.rrsets_at(rrset.owner)
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledOwners(Mapping[Name, Sequence[Rrset]]):
+    """A zone's owner names for `zones.check_zone`."""
+
+    spool: Spool
+
+    def __getitem__(self, owner: Name) -> Sequence[Rrset]:
+        if rrsets := self.spool.rrsets_at(owner):
+            return rrsets
+        raise KeyError(owner)
+
+    def __contains__(self, owner: object) -> bool:
+        return isinstance(owner, Name) and self.spool.has_owner(owner)
+
+    def __iter__(self) -> Iterator[Name]:
+        for owner, _ in self._grouped():
+            yield owner
+
+    def __len__(self) -> int:
+        return self.spool.count_owners()
+
+    def items(self) -> _OwnerItems:  # type: ignore[override]  # `check_zone` iterates it, and nothing else is offered
+        return _OwnerItems(self)
+
+    def _grouped(self) -> Iterator[tuple[Name, list[Rrset]]]:
+        rrsets: list[Rrset] = []
+        for rrset in self.spool.rrsets():
+            if rrsets and rrsets[0].owner is not rrset.owner:
+                yield rrsets[0].owner, rrsets
+                rrsets = []
+            rrsets.append(rrset)
+        if rrsets:
+            yield rrsets[0].owner, rrsets
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnerItems:
+    owners: SpooledOwners
+
+    def __iter__(self) -> Iterator[tuple[Name, Sequence[Rrset]]]:
+        return self.owners._grouped()
