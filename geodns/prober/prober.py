@@ -129,6 +129,7 @@ class Prober:
         self._gate = WriteGate()
         self._group: asyncio.TaskGroup | None = None
         self._around: Surroundings | None = None
+        self._is_starting = True
         self._descriptor_limit = 0
         self._changes: dict[int, HealthEntry] = {}
         self._transitions: list[Transition] = []
@@ -169,7 +170,10 @@ class Prober:
     def replace_targets(
         self, targets: Iterable[Target], *, stored: Iterable[CheckState] = (), served: Mapping[int, HealthEntry] | None = None
     ) -> None:
-        """Watches exactly these from now on. Checks that stay keep their state and their turn; see `change_targets` for new ones."""
+        """Watches exactly these from now on. Checks that stay keep their state and their turn; see `change_targets` for new ones.
+
+        The first call is the start: its checks are spread over one interval. In later ones a new check is the work of a write.
+        """
         wanted = {target.value_id: target for target in targets}
         self.change_targets(wanted.values(), self._values.keys() - wanted.keys(), stored=stored, served=served)
 
@@ -208,6 +212,7 @@ class Prober:
         for value in attached:
             self._judge(value, now_s)
         self._start_added(added)
+        self._is_starting = False
 
     def _attach(self, target: Target, added: list[Endpoint]) -> Value | None:
         """The value for a target, tied to its checks; those that did not exist are also put into `added`."""
@@ -295,9 +300,12 @@ class Prober:
                 endpoint.cadence = Cadence(now_s + phase * interval_s, interval_s, self._with.rng)
                 self._arrange(endpoint, endpoint.cadence.first_start_s(now_s))
 
-    def _start_added(self, endpoints: Iterable[Endpoint]) -> None:
+    def _start_added(self, endpoints: Sequence[Endpoint]) -> None:
         """First checks of endpoints that a write made: at once through the gate; those with a stored state wait for their turn."""
         if self._group is None:
+            return
+        if self._is_starting:
+            self._start_evenly(endpoints)
             return
         for endpoint in endpoints:
             interval_s = endpoint.check.timing.interval_s
