@@ -68,7 +68,12 @@ impl DeathMark {
         self.write();
     }
 
-    /// A state is in force, or about to be read from disk: from now on it is on probation. `fresh` when it owes nothing to the one before.
+    /// The state that was in force last is about to be read from disk, which may already kill the process.
+    pub fn resume_probation(&mut self, now: Instant) {
+        self.begin_probation(self.served, false, now);
+    }
+
+    /// A state is in force: from now on it is on probation. `fresh` when it owes nothing to the one before.
     pub fn begin_probation(&mut self, served: Option<Triple>, fresh: bool, now: Instant) {
         if fresh {
             self.deaths = 0;

@@ -11,6 +11,7 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use geodns_engine::spec::Triple;
 use geodns_engine::steer::SteeringEditor;
@@ -57,6 +58,7 @@ pub fn recover(paths: &Paths, seed: u64, mark: &mut DeathMark) -> Recovered {
     if mark.has_killed() {
         quarantine(paths, mark);
     }
+    mark.resume_probation(Instant::now());
     let health = read_health(&paths.health);
     let config = fs::read(&paths.config).ok();
     let mut recovered = Recovered {
@@ -79,6 +81,7 @@ pub fn recover(paths: &Paths, seed: u64, mark: &mut DeathMark) -> Recovered {
     if recovered.served.is_some_and(|served| served.lineage == health.lineage) {
         recovered.health = health;
     }
+    mark.begin_probation(recovered.served, false, Instant::now());
     recovered
 }
 

@@ -1,0 +1,97 @@
+//! Starting, ending and refusing to start.
+
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::process::ExitStatusExt as _;
+use std::time::{Duration, Instant};
+
+use crate::control::Heard;
+use crate::dns::{ask_udp, connect, framed, query, read_reply};
+use crate::process::{Dataplane, Directory, Flags};
+use crate::zones::{A, triple, zone};
+use std::io::Write as _;
+
+const WWW: &str = "www.example.com";
+
+fn check_refuses_to_start(flags: &Flags, code: i32, named: &str) {
+    let (ended, said) = flags.run_to_end();
+    assert_eq!(ended, Some(code), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with("geodns-dataplane: ") && last.contains(named), "{said}");
+}
+
+#[test]
+fn a_busy_port_is_one_sentence_and_exit_code_1() {
+    let directory = Directory::new();
+    let flags = Flags::on_loopback(&directory.0);
+    let udp = UdpSocket::bind(flags.listen[1]).unwrap();
+    check_refuses_to_start(&flags, 1, &format!("{} is in use by another program (UDP)", flags.listen[1]));
+    drop(udp);
+    let tcp = TcpListener::bind(flags.listen[0]).unwrap();
+    check_refuses_to_start(&flags, 1, &format!("{} is in use by another program (TCP)", flags.listen[0]));
+    drop(tcp);
+    let plane = Dataplane::start(&flags);
+    let elsewhere = Directory::new();
+    check_refuses_to_start(&Flags { state: elsewhere.0.clone(), ..flags.clone() }, 1, "is in use by another program");
+    check_refuses_to_start(&Flags::on_loopback(&directory.0), 1, "is in use by another dataplane");
+    drop(plane);
+}
+
+#[test]
+fn what_cannot_work_is_said_before_anything_is_served() {
+    let directory = Directory::new();
+    let flags = Flags::on_loopback(&directory.0);
+    let long = format!("/tmp/{}", "x".repeat(120));
+    check_refuses_to_start(&flags.clone().with(&["--socket", &long]), 1, "at most 107");
+    check_refuses_to_start(&flags.clone().with(&["--user", "nobody-of-that-name"]), 1, "there is no user");
+    check_refuses_to_start(&Flags { state: "/dev/null/state".into(), ..flags.clone() }, 1, "/dev/null/state");
+    check_refuses_to_start(&Flags { listen: vec!["192.0.2.1:53".parse().unwrap()], ..flags.clone() }, 1, "192.0.2.1");
+    check_refuses_to_start(&Flags { listen: vec![flags.listen[0], flags.listen[0]], ..flags.clone() }, 1, "twice");
+    check_refuses_to_start(&Flags { listen: vec!["127.0.0.1:0".parse().unwrap()], ..flags.clone() }, 1, "port 0");
+    check_refuses_to_start(&flags.with(&["--no-such-flag"]), 2, "--no-such-flag");
+}
+
+#[test]
+fn sigterm_ends_it_soon_with_every_received_query_answered_and_the_socket_gone() {
+    let directory = Directory::new();
+    let mut plane = Dataplane::start(&Flags::on_loopback(&directory.0));
+    assert_eq!(plane.publisher().full(triple(1), &zone([192, 0, 2, 1])), Heard::Ack(triple(1)));
+    let mut stream = connect(plane.v4());
+    stream.write_all(&framed(&query(1, WWW, A)).repeat(100)).unwrap();
+    let begun = Instant::now();
+    plane.signal(libc::SIGTERM);
+    let answered = std::iter::from_fn(|| read_reply(&mut stream).ok()).count();
+    assert_eq!(answered, 100);
+    let status = plane.wait();
+    assert_eq!((status.code(), status.signal()), (Some(0), None));
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(!plane.flags.socket().exists());
+}
+
+#[test]
+fn ctrl_c_and_hangup_are_for_control_while_it_supervises() {
+    let directory = Directory::new();
+    let mut plane = Dataplane::start(&Flags::on_loopback(&directory.0));
+    assert_eq!(plane.publisher().full(triple(1), &zone([192, 0, 2, 1])), Heard::Ack(triple(1)));
+    for signal in [libc::SIGINT, libc::SIGHUP, libc::SIGPIPE] {
+        plane.signal(signal);
+        assert_eq!(ask_udp(plane.v4(), WWW).address(), Some([192, 0, 2, 1]));
+    }
+    assert!(plane.is_running());
+}
+
+#[test]
+fn ctrl_c_ends_one_that_stands_alone() {
+    let directory = Directory::new();
+    let mut flags = Flags::on_loopback(&directory.0);
+    flags.more.clear();
+    let mut plane = Dataplane::start(&flags);
+    plane.signal(libc::SIGINT);
+    assert_eq!(plane.wait().code(), Some(0));
+}
+
+#[test]
+fn a_socket_file_that_nobody_answers_on_is_replaced() {
+    let directory = Directory::new();
+    let plane = Dataplane::start(&Flags::on_loopback(&directory.0)).kill_and_restart();
+    assert!(plane.publisher().status()["served"].is_null());
+}
