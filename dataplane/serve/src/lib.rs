@@ -18,6 +18,7 @@ mod explain;
 mod link;
 mod locations;
 mod log;
+mod mmdb;
 mod panics;
 mod published;
 mod reaper;

@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::disk::replace_file;
-use crate::{log, sys};
+use crate::{log, mmdb, sys};
 
 /// Of a whole .mmdb.
 type Digest = [u8; 32];
@@ -212,9 +212,9 @@ impl Loader {
             return Ok(table);
         }
         // The reader checks everything; should a stranger's file still find a hole in it, that costs the file and not the process.
-        let table = catch_unwind(AssertUnwindSafe(|| compile(bytes)))
+        let table = catch_unwind(AssertUnwindSafe(|| mmdb::compile(bytes)))
             .map_err(|_| "reading it made the program panic".to_owned())?
-            .map_err(str::to_owned)?;
+            .map_err(|fault| fault.to_string())?;
         if let Err(error) = replace_file(&self.table_path(digest), &table.encode(digest)) {
             log::error("a compiled location table cannot be kept on disk", &[("error", &error)]);
         }
@@ -273,11 +273,6 @@ impl Loader {
         }
         Ok(())
     }
-}
-
-/// An .mmdb as a table.
-const fn compile(_bytes: &[u8]) -> Result<LocationTable, &'static str> {
-    Err("this dataplane reads no location databases yet")
 }
 
 fn hex(digest: &Digest) -> String {
