@@ -32,6 +32,12 @@ CREATE TABLE record (
 """
 _INDEX = "CREATE INDEX by_owner ON record (key, rtype, seq)"
 _COLUMNS = "key, owner, rtype, ttl, rdata, file, line, entry"
+_INSERT = f"INSERT INTO record ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - the columns are named right above
+_SELECT = f"SELECT {_COLUMNS} FROM record"  # noqa: S608 - the columns are named right above
+_DOUBTFUL = """
+SELECT key, rtype FROM record GROUP BY key, rtype
+HAVING count(*) > 1 AND (min(entry) <> max(entry) OR min(ttl) <> max(ttl) OR count(DISTINCT rdata) < count(*))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +51,8 @@ class Place:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    key: bytes
-    owner: bytes
-    rtype: int
-    ttl: int
-    rdata: bytes
-    file: int
-    line: int
-    entry: int
+# A row as it comes from the database, in the order of _COLUMNS. A tuple: a million of them pass several times.
+_Row = tuple[bytes, bytes, int, int, bytes, int, int, int]
 
 
 class Spool:
@@ -72,7 +70,7 @@ class Spool:
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute(_TABLE)
         self._database.execute("BEGIN")
-        self._pending: list[tuple[bytes, bytes, int, int, bytes, int, int, int]] = []
+        self._pending: list[_Row] = []
         self._files: dict[Path, int] = {}
         self._steered: dict[tuple[bytes, int], Rrset] = {}
         self._entries = 0
@@ -105,37 +103,42 @@ class Spool:
 
     def judge_meetings(self) -> None:
         """Report what shows when records meet; once, after `close_input`."""
-        for rows in self._groups():
-            first = rows[0]
-            if len(rows) == 1:
-                continue
-            if any(row.entry != first.entry for row in rows):
-                other = next(row for row in rows if row.entry != first.entry)
-                self._report_second_source(first, other)
-            if any(row.ttl != first.ttl for row in rows):
-                other = next(row for row in rows if row.ttl != first.ttl)
-                message = f"the ttl differs from the {first.ttl} at {self._place(first)}, which counts (RFC 2181 §5.2); make them equal"
-                self._report(other, "mixed-ttl", message, Severity.WARNING)
-            seen: set[bytes] = set()
-            for row in rows:
-                if row.entry == 0 and row.rdata in seen:
-                    self._report(row, "duplicate-value", "the record stands here twice and counts once; remove one", Severity.WARNING)
-                seen.add(row.rdata)
+        for key, rtype in self._database.execute(_DOUBTFUL).fetchall():
+            self._judge_rrset([*self._database.execute(f"{_SELECT} WHERE key = ? AND rtype = ? ORDER BY seq", (key, rtype))])
+
+    def _judge_rrset(self, rows: Sequence[_Row]) -> None:
+        first = rows[0]
+        _, _, _, first_ttl, _, _, _, first_entry = first
+        seen: set[bytes] = set()
+        has_second_source = has_mixed_ttl = False
+        for row in rows:
+            _, _, _, ttl, rdata, _, _, entry = row
+            if entry != first_entry and not has_second_source:
+                has_second_source = True
+                self._report_second_source(first, row)
+            if ttl != first_ttl and not has_mixed_ttl:
+                has_mixed_ttl = True
+                message = f"the ttl differs from the {first_ttl} at {self._place(first)}, which counts (RFC 2181 §5.2); make them equal"
+                self._report(row, "mixed-ttl", message, Severity.WARNING)
+            if entry == 0 and rdata in seen:
+                self._report(row, "duplicate-value", "the record stands here twice and counts once; remove one", Severity.WARNING)
+            seen.add(rdata)
 
     def rrsets(self) -> Iterator[Rrset]:
         """All rrsets in canonical order."""
         owner = b""
         name = self.apex
-        for rows in self._groups():
-            if rows[0].owner != owner:
-                owner = rows[0].owner
+        for _, group in groupby(self._database.execute(f"{_SELECT} ORDER BY key, rtype, seq"), key=itemgetter(0, 2)):
+            rows = list(group)
+            if rows[0][1] != owner:
+                owner = rows[0][1]
                 name = names.from_wire(owner)
             yield self._rrset(name, rows)
 
     def rrsets_at(self, owner: Name) -> list[Rrset]:
         """The rrsets of one owner name."""
-        rows = self._database.execute(f"SELECT {_COLUMNS} FROM record WHERE key = ? ORDER BY rtype, seq", (names.sort_key(owner),))  # noqa: S608 - our own column list
-        return [self._rrset(owner, list(group)) for _, group in groupby((_Row(*row) for row in rows), key=lambda row: row.rtype)]
+        rows = self._database.execute(f"{_SELECT} WHERE key = ? ORDER BY rtype, seq", (names.sort_key(owner),))
+        return [self._rrset(owner, list(group)) for _, group in groupby(rows, key=itemgetter(2))]
 
     def count_rrsets(self) -> int:
         (count,) = self._database.execute("SELECT count(*) FROM (SELECT DISTINCT key, rtype FROM record)").fetchone()
@@ -149,19 +152,14 @@ class Spool:
         return bool(self._database.execute("SELECT 1 FROM record WHERE key = ? LIMIT 1", (names.sort_key(owner),)).fetchone())
 
     def _rrset(self, owner: Name, rows: Sequence[_Row]) -> Rrset:
-        first = rows[0]
-        if self._steered and (steered := self._steered.get((first.key, first.rtype))):
+        key, _, rtype, ttl, rdata, _, _, _ = rows[0]
+        if self._steered and (steered := self._steered.get((key, rtype))):
             return steered
-        rdatas = (first.rdata,) if len(rows) == 1 else tuple(dict.fromkeys(row.rdata for row in rows))
-        return Rrset(owner, first.rtype, first.ttl, rdatas)
-
-    def _groups(self) -> Iterator[list[_Row]]:
-        cursor = self._database.execute(f"SELECT {_COLUMNS} FROM record ORDER BY key, rtype, seq")  # noqa: S608 - our own column list
-        for _, group in groupby(cursor, key=itemgetter(0, 2)):
-            yield [_Row(*row) for row in group]
+        rdatas = (rdata,) if len(rows) == 1 else tuple(dict.fromkeys(row[4] for row in rows))
+        return Rrset(owner, rtype, ttl, rdatas)
 
     def _report_second_source(self, first: _Row, other: _Row) -> None:
-        if first.entry and other.entry:
+        if first[-1] and other[-1]:
             message = f"the record stands already at {self._place(first)}; put its values into one"
             self._report(other, "repeated-rrset", message, Severity.ERROR)
         else:
@@ -169,22 +167,23 @@ class Spool:
             self._report(other, "rrset-in-both-sources", message, Severity.ERROR)
 
     def _report(self, row: _Row, code: str, message: str, severity: Severity) -> None:
-        pointer = zones.place_of(self.apex, names.from_wire(row.owner), row.rtype)
+        pointer = zones.place_of(self.apex, names.from_wire(row[1]), row[2])
         self.problems.append(Problem(pointer, code, message, severity, str(self._place(row))))
 
     def _place(self, row: _Row) -> Place:
-        return Place(list(self._files)[row.file], row.line)
+        _, _, _, _, _, file, line, _ = row
+        return Place(list(self._files)[file], line)
 
     def _file(self, file: Path) -> int:
         return self._files.setdefault(file, len(self._files))
 
-    def _add(self, row: tuple[bytes, bytes, int, int, bytes, int, int, int]) -> None:
+    def _add(self, row: _Row) -> None:
         self._pending.append(row)
         if len(self._pending) >= BATCH:
             self._flush()
 
     def _flush(self) -> None:
-        self._database.executemany(f"INSERT INTO record ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", self._pending)  # noqa: S608 - our own column list
+        self._database.executemany(_INSERT, self._pending)
         self._pending.clear()
 
 
