@@ -6,8 +6,8 @@ use geodns_wire::rdata::additional_target;
 use geodns_wire::writer::{Fields, Full, Section, Writer};
 use geodns_wire::{Name, NameKey, rtype};
 
-use crate::lookup::{Match, match_name};
-use crate::zones::{Node, Rdatas, RrsetView, Zone};
+use crate::lookup::{Match, find_wildcard, match_name};
+use crate::zones::{Rdatas, RrsetView, Zone};
 
 /// Hosts remembered so that none is added twice. More are never useful.
 const MAX_HOSTS: usize = 32;
@@ -64,18 +64,18 @@ impl<'s, 'b> Additional<'s, 'b> {
     pub fn put_addresses(&mut self, rtype: u16, rdatas: Rdatas<'_>) {
         for name in rdatas.into_iter().filter_map(|rdata| additional_target(rtype, rdata)) {
             self.host.set(name, self.seed);
-            let is_ours = self.zone.holds(self.host) && (rtype == rtype::NS || self.find_authoritative().is_some());
+            let is_ours = self.zone.holds(self.host) && (rtype == rtype::NS || self.is_authoritative());
             if is_ours && self.put_host(name).is_err() {
                 return;
             }
         }
     }
 
-    /// The node that answers for the host in hand: its own, or a wildcard's.
-    fn find_authoritative(&self) -> Option<Node<'s>> {
+    /// Whether the host in hand is answered from this zone and not from below a cut or a DNAME.
+    fn is_authoritative(&self) -> bool {
         match match_name(self.zone, self.host, rtype::A) {
-            Match::Exact(node) | Match::Wildcard(node) => Some(node),
-            Match::Cut { .. } | Match::Dname { .. } | Match::Absent => None,
+            Match::Exact(_) | Match::Wildcard(_) => true,
+            Match::Cut { .. } | Match::Dname { .. } | Match::Absent => false,
         }
     }
 
@@ -96,7 +96,7 @@ impl<'s, 'b> Additional<'s, 'b> {
     fn put_host(&mut self, name: Name<'_>) -> Result<(), Full> {
         let hash = self.host.hash(self.host.labels());
         let stored = self.zone.node(self.host, self.host.labels());
-        let Some(node) = stored.or_else(|| self.find_authoritative()) else { return Ok(()) };
+        let Some(node) = stored.or_else(|| find_wildcard(self.zone, self.host)) else { return Ok(()) };
         if self.added.iter().take(self.count).any(|added| *added == hash) {
             return Ok(());
         }

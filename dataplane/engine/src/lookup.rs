@@ -65,12 +65,13 @@ fn find_redirection<'z>(zone: &'z Zone, key: &NameKey) -> Option<Match<'z>> {
 }
 
 fn match_wildcard<'z>(zone: &'z Zone, key: &NameKey) -> Match<'z> {
-    match find_closest_encloser(zone, key) {
-        Some((encloser, labels)) if encloser.flags().has(NodeFlags::WILDCARD_BELOW) => {
-            zone.wildcard_below(key, labels).map_or(Match::Absent, Match::Wildcard)
-        }
-        Some(_) | None => Match::Absent,
-    }
+    find_wildcard(zone, key).map_or(Match::Absent, Match::Wildcard)
+}
+
+/// The wildcard below the closest encloser of a name that does not exist, wherever that is: glue may come from below a cut.
+pub fn find_wildcard<'z>(zone: &'z Zone, key: &NameKey) -> Option<Node<'z>> {
+    let (encloser, labels) = find_closest_encloser(zone, key)?;
+    if encloser.flags().has(NodeFlags::WILDCARD_BELOW) { zone.wildcard_below(key, labels) } else { None }
 }
 
 /// The longest existing ancestor of a name that does not exist (RFC 4592 §3.3.1). The zone knows how deep its names go, so a name of a

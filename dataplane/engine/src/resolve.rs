@@ -4,7 +4,7 @@
 //! Positive answers carry no NS records in the authority section, and additional data only where the client will ask for it next: a small reply is the better service.
 
 use geodns_wire::request::Question;
-use geodns_wire::writer::{Fields, Full, NameAt, Section, Writer, Written};
+use geodns_wire::writer::{Fields, Full, Mark, NameAt, Section, Writer, Written};
 use geodns_wire::{Name, NameBuf, NameKey, Rcode, rtype};
 
 use crate::additional::Additional;
@@ -66,6 +66,8 @@ pub struct Resolver<'s, 'b, R, T> {
     writer: &'s mut Writer<'b>,
     /// Where the name that is looked for stands in the reply.
     owner_at: Option<NameAt>,
+    /// Behind the last whole rrset.
+    complete: Mark,
     /// Hashes of the names looked for so far: a name met again is a loop.
     visited: Visited,
     /// The same of the DNAMEs that are in the answer.
@@ -86,7 +88,9 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
     ) -> Self {
         work.key.set(question.qname, view.zones.seed());
         let finding = Finding { rcode: Rcode::NoError, authoritative: false, truncated: false, scope: 0, steered: false, refusal: None };
+        let complete = writer.mark();
         Self {
+            complete,
             view,
             qtype: question.qtype,
             client,
@@ -101,15 +105,15 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
         }
     }
 
-    /// Searches; the question's name stands at `question_at`. A reply that does not fit is emptied and marked TC: half an rrset is of no use
-    /// to anybody (RFC 2181 §9), and the client comes back over TCP.
+    /// Searches; the question's name stands at `question_at`. An rrset that does not fit is left out wholly and the reply is marked TC: half an
+    /// rrset is of no use to anybody (RFC 2181 §9), and the client comes back over TCP.
     pub fn resolve(mut self, question_at: Option<NameAt>) -> Finding {
         self.owner_at = question_at;
         let start = self.writer.mark();
         match self.follow_chain() {
             Ok(rcode) => self.finding.rcode = rcode,
             Err(Full) => {
-                self.writer.rewind(start);
+                self.writer.rewind(self.complete);
                 self.finding.truncated = true;
             }
         }
@@ -122,6 +126,7 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
 
     fn follow_chain(&mut self) -> Result<Rcode, Full> {
         while self.visited.note(self.work.key.hash(self.work.key.labels())) {
+            self.complete = self.writer.mark();
             match self.step()? {
                 Step::Done(rcode) => return Ok(rcode),
                 Step::Follow => {}
@@ -240,6 +245,7 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
         // A chain may pass the same DNAME twice; a message holds a record once.
         if self.substituted.note(key.hash(labels)) {
             self.writer.put_record(Section::Answer, (key.suffix(labels), None), Fields::new(rtype::DNAME, ttl), rdata)?;
+            self.complete = self.writer.mark();
         }
         let new_suffix = Name::from_wire(rdata).unwrap_or(Name::ROOT);
         if target.join(key.octets(0, key.start(labels)), new_suffix).is_err() {
@@ -276,6 +282,7 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
     /// NXDOMAIN or NODATA with the SOA that says how long to remember it (RFC 2308 §3, §5).
     fn deny(&mut self, zone: &Zone, rcode: Rcode, negative_ttl: u32) -> Result<Step, Full> {
         self.finding.authoritative = true;
+        self.finding.rcode = rcode; // stands even when the SOA does not fit
         if let Some(soa) = zone.soa() {
             let owner = (self.work.key.suffix(zone.labels()), None);
             let fields = Fields::new(rtype::SOA, soa.negative_ttl().min(negative_ttl));

@@ -151,6 +151,18 @@ pub fn compressible_names(rtype: u16) -> Option<CompressibleNames> {
     Some(CompressibleNames { octets_before, count })
 }
 
+/// Where a name stands in rdata that is never compressed itself, and that names behind it are likely to share: a CNAME made from a DNAME does
+/// wholly, and so do the owners of additional addresses.
+#[inline]
+pub fn name_to_point_at(rtype: u16) -> Option<usize> {
+    match rtype {
+        rtype::DNAME => Some(0),
+        rtype::SVCB | rtype::HTTPS => Some(2),
+        rtype::SRV => Some(6),
+        _ => None,
+    }
+}
+
 /// The host whose addresses belong into the additional section: NS and MX (RFC 1035 §3.3), SRV (RFC 2782), SVCB and HTTPS (RFC 9460 §4.1), where
 /// the root stands for the owner name or for no service and asks for nothing.
 pub fn additional_target(rtype: u16, rdata: &[u8]) -> Option<Name<'_>> {

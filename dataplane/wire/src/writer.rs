@@ -4,7 +4,8 @@
 use crate::edns::{ClientSubnet, FLAG_DO, OPTION_CLIENT_SUBNET, OPTION_COOKIE, OPTION_EXTENDED_ERROR, OPTION_KEEPALIVE, OPTION_NSID};
 use crate::header::{HEADER_LENGTH, Header, Rcode};
 use crate::name::Name;
-use crate::rdata::{CompressibleNames, compressible_names};
+use crate::rdata::{CompressibleNames, compressible_names, name_to_point_at};
+use crate::reader::Reader;
 use crate::request::Question;
 use crate::rtype;
 use crate::tsig::{BADKEY, Tsig};
@@ -252,7 +253,24 @@ impl<'b> Writer<'b> {
     fn put_plain_rdata(&mut self, fields: Fields, rdata: &[u8]) -> Result<(), Full> {
         let length = u16::try_from(rdata.len()).map_err(|_| Full)?;
         self.put(&fields.octets(length))?;
-        self.put(rdata)
+        let began = self.at;
+        self.put(rdata)?;
+        if let Some(before) = name_to_point_at(fields.rtype)
+            && let Ok(name) = Name::read(&mut Reader::at(rdata, before))
+        {
+            self.learn(name, began.wrapping_add(before));
+        }
+        Ok(())
+    }
+
+    /// The uncompressed name at `offset` can be pointed at from now on.
+    fn learn(&mut self, name: Name<'_>, offset: usize) {
+        let (mut suffix, mut at) = (name, offset);
+        while let Some(parent) = suffix.parent() {
+            self.names.add(suffix.wire().len(), at);
+            at = at.wrapping_add(suffix.wire().len().wrapping_sub(parent.wire().len()));
+            suffix = parent;
+        }
     }
 
     fn put_rdata_with_names(&mut self, fields: Fields, rdata: &[u8], names: CompressibleNames) -> Result<Option<NameAt>, Full> {
@@ -262,7 +280,7 @@ impl<'b> Writer<'b> {
         self.put(before)?;
         let mut last = None;
         for _ in 0..names.count {
-            let mut reader = crate::reader::Reader::new(rest);
+            let mut reader = Reader::new(rest);
             // Stored rdata was checked when it was adopted.
             let name = Name::read(&mut reader).map_err(|_| Full)?;
             rest = rest.get(reader.position()..).unwrap_or(&[]);
