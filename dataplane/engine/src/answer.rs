@@ -14,9 +14,10 @@ use geodns_wire::{NameBuf, NameKey, Rcode};
 
 use crate::admit::{Admission, Refusal, admit};
 use crate::cookie::answer_cookie;
+use crate::path::PathTrace;
 use crate::resolve::{Finding, Resolver, Workspace};
 use crate::rng::Rng;
-use crate::steer::{Client, NoTrace, Picked, Trace};
+use crate::steer::{Client, NoTrace, Picked};
 use crate::view::{ClientSubnets, Options, View};
 
 /// RFC 1035 §4.2.1: what every client takes over UDP.
@@ -98,6 +99,12 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// Makes room for the largest choice that answers from `view` make. To be called when a worker takes a new view over, so that no query
+    /// allocates.
+    pub fn fit(&mut self, view: &View) {
+        self.work.picked.reserve(view.tables.largest_choice());
+    }
+
     /// Room for one query at a time.
     pub fn new() -> Self {
         let work = Workspace { key: NameKey::new(), target_key: NameKey::new(), target: NameBuf::root(), picked: Picked::new() };
@@ -117,7 +124,7 @@ pub fn answer(view: &View, request: &[u8], arrival: &Arrival, rng: &mut impl Rng
 }
 
 /// The same, telling `trace` each step.
-pub fn answer_traced<T: Trace>(
+pub fn answer_traced<T: PathTrace>(
     view: &View,
     request: &[u8],
     arrival: &Arrival,

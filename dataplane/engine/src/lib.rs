@@ -12,6 +12,7 @@ pub mod answer;
 pub mod cookie;
 pub mod location;
 pub mod lookup;
+pub mod path;
 pub mod refused;
 pub mod resolve;
 pub mod rng;

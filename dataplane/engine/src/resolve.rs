@@ -10,8 +10,9 @@ use geodns_wire::{Name, NameBuf, NameKey, Rcode, rtype};
 use crate::additional::Additional;
 use crate::admit::Refusal;
 use crate::lookup::{Match, find_zone, match_name};
+use crate::path::{PathStep, PathTrace};
 use crate::rng::Rng;
-use crate::steer::{self, Client, Decision, Picked, SteerOutcome, Steered, Trace};
+use crate::steer::{self, Client, Decision, Picked, SteerOutcome, Steered};
 use crate::view::View;
 use crate::zones::{Node, NodeFlags, Rdatas, Rrset, RrsetView, Zone};
 
@@ -75,7 +76,7 @@ pub struct Resolver<'s, 'b, R, T> {
     finding: Finding,
 }
 
-impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
+impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
     /// A search for `question`, to be written behind what `writer` has.
     pub fn new(
         view: &'s View,
@@ -133,17 +134,30 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
             }
         }
         // A loop or a chain past the limit: the client gets the CNAMEs so far and can see for itself.
+        self.trace.step(PathStep::Loop);
         Ok(Rcode::NoError)
     }
 
     fn step(&mut self) -> Result<Step, Full> {
         let view = self.view;
-        let Some(zone) = find_zone(&view.zones, &self.work.key, self.qtype) else { return Ok(self.leave_our_zones()) };
+        let zone = find_zone(&view.zones, &self.work.key, self.qtype);
+        self.trace.step(PathStep::Search { name: self.work.key.name(), zone: zone.map(Zone::apex) });
+        let Some(zone) = zone else { return Ok(self.leave_our_zones()) };
         match match_name(zone, &self.work.key, self.qtype) {
-            Match::Exact(node) | Match::Wildcard(node) => self.answer_from(zone, &node),
+            Match::Exact(node) => {
+                self.trace.step(PathStep::Exact { rrsets: node.rrset_count() });
+                self.answer_from(zone, &node)
+            }
+            Match::Wildcard(node) => {
+                self.trace.step(PathStep::Wildcard { rrsets: node.rrset_count() });
+                self.answer_from(zone, &node)
+            }
             Match::Cut { node, labels } => self.refer(zone, &node, labels),
             Match::Dname { node, labels } => self.substitute(&node, labels),
-            Match::Absent => self.deny(zone, Rcode::NxDomain, u32::MAX),
+            Match::Absent => {
+                self.trace.step(PathStep::Absent);
+                self.deny(zone, Rcode::NxDomain, u32::MAX)
+            }
         }
     }
 
@@ -178,6 +192,7 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
     fn put_answer(&mut self, zone: &Zone, rrset: &Rrset<'_>) -> Result<Step, Full> {
         match rrset.data {
             RrsetView::Static(rdatas) => {
+                self.trace.step(PathStep::Static { rtype: rrset.rtype, ttl: rrset.ttl });
                 for rdata in rdatas {
                     self.put(Section::Answer, Fields::new(rrset.rtype, rrset.ttl), rdata)?;
                 }
@@ -195,6 +210,7 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
         match rrset.data {
             RrsetView::Static(rdatas) => {
                 let Some(rdata) = rdatas.into_iter().next() else { return self.deny(zone, Rcode::NoError, u32::MAX) };
+                self.trace.step(PathStep::Static { rtype: rrset.rtype, ttl: rrset.ttl });
                 let written = self.put(Section::Answer, Fields::new(rtype::CNAME, rrset.ttl), rdata)?;
                 self.look_for(rdata, written.rdata_name);
                 Ok(Step::Follow)
@@ -205,6 +221,7 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
 
     /// Writes what is decided for this client: `None` when records were written. For a CNAME the key is its target then.
     fn put_steered(&mut self, zone: &Zone, rtype: u16, steered: &Steered) -> Result<Option<Step>, Full> {
+        self.trace.step(PathStep::Steered { rtype });
         let decision = self.decide(steered);
         match decision.outcome {
             SteerOutcome::NoData { negative_ttl } => return self.deny(zone, Rcode::NoError, negative_ttl).map(Some),
@@ -242,6 +259,7 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
         };
         let Some(rdata) = rdatas.into_iter().next() else { return Ok(Step::Done(Rcode::ServFail)) };
         let Workspace { key, target, .. } = &mut *self.work;
+        self.trace.step(PathStep::Dname { owner: key.suffix(labels) });
         // A chain may pass the same DNAME twice; a message holds a record once.
         if self.substituted.note(key.hash(labels)) {
             self.writer.put_record(Section::Answer, (key.suffix(labels), None), Fields::new(rtype::DNAME, ttl), rdata)?;
@@ -265,6 +283,7 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
     fn refer(&mut self, zone: &Zone, cut: &Node<'_>, labels: usize) -> Result<Step, Full> {
         let Some(Rrset { ttl, data: RrsetView::Static(rdatas), .. }) = cut.rrset(rtype::NS) else { return Ok(Step::Done(Rcode::ServFail)) };
         let Workspace { key, target_key, .. } = &mut *self.work;
+        self.trace.step(PathStep::Delegation { cut: key.suffix(labels) });
         let mut owner_at = None;
         for rdata in rdatas {
             let owner = (key.suffix(labels), owner_at);
@@ -283,6 +302,9 @@ impl<'s, 'b, R: Rng, T: Trace> Resolver<'s, 'b, R, T> {
     fn deny(&mut self, zone: &Zone, rcode: Rcode, negative_ttl: u32) -> Result<Step, Full> {
         self.finding.authoritative = true;
         self.finding.rcode = rcode; // stands even when the SOA does not fit
+        if rcode == Rcode::NoError {
+            self.trace.step(PathStep::NoData);
+        }
         if let Some(soa) = zone.soa() {
             let owner = (self.work.key.suffix(zone.labels()), None);
             let fields = Fields::new(rtype::SOA, soa.negative_ttl().min(negative_ttl));
