@@ -352,7 +352,7 @@ class _RuleJudge:
         networks: list[tuple[Network, str]] = []
         for place, subnet in self._items(written, "subnets", pointer):
             try:
-                networks.append((_plain_network(ip_network(subnet)), place))  # type: ignore[arg-type]  # octoDNS takes numbers too
+                networks.append((_parse_network(subnet), place))
             except ValueError:
                 findings.fault(
                     place, "bad-subnet", f"{quote(subnet)} is not a network; write an address with a prefix length and no bits beyond it"
@@ -410,8 +410,9 @@ def _close_rules(rules: Sequence[Rule], findings: Findings) -> tuple[Rule, ...]:
     return tuple(closed)
 
 
-def _plain_network(network: Network) -> Network:
-    """Without a zone index, which `ipaddress` keeps and no client has."""
+def _parse_network(written: object) -> Network:
+    """What octoDNS's `ip_network(written)` gives, which takes numbers too, but for a zone index: no client has one. Raises ValueError."""
+    network = ip_network(int(written) if isinstance(written, int) else str(written))
     if isinstance(network, IPv4Network):
         return network
     return IPv6Network((int(network.network_address), network.prefixlen))

@@ -109,13 +109,14 @@ class Spool:
     def _judge_rrset(self, rows: Sequence[_Row]) -> None:
         first = rows[0]
         _, _, _, first_ttl, _, _, _, first_entry = first
+        other = next((row for row in rows if row[-1] != first_entry), None)
+        if other is not None:
+            self._report_second_source(first, other)
+            return
         seen: set[bytes] = set()
-        has_second_source = has_mixed_ttl = False
+        has_mixed_ttl = False
         for row in rows:
             _, _, _, ttl, rdata, _, _, entry = row
-            if entry != first_entry and not has_second_source:
-                has_second_source = True
-                self._report_second_source(first, row)
             if ttl != first_ttl and not has_mixed_ttl:
                 has_mixed_ttl = True
                 message = f"the ttl differs from the {first_ttl} at {self._place(first)}, which counts (RFC 2181 §5.2); make them equal"
