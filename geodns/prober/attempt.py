@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from geodns.model.check import Check
+from geodns.model.check import Check, Protocol
 from geodns.prober.fault import Fault, NoEvidence, network_fault, tls_fault
 from geodns.prober.outcome import Evidence, Outcome
 from geodns.prober.policy import AddressPolicy
@@ -40,12 +40,14 @@ async def attempt(check: Check, probe: Probe, around: Surroundings) -> Outcome:
 
     The resolver has a timeout of its own: a slow one must not eat into the target's time and make it look silent.
     """
-    try:
-        address = await _find_address(check, around)
-    except Fault as fault:
-        return Outcome(fault.evidence, str(fault))
-    if refusal := around.policy.refusal(address):
-        return Outcome(Evidence.NO_EVIDENCE, f"not checked: {address} is guarded ({refusal})")
+    address = check.target
+    if check.protocol is not Protocol.PUSH:  # which contacts nobody
+        try:
+            address = await _find_address(check, around)
+        except Fault as fault:
+            return Outcome(fault.evidence, str(fault))
+        if refusal := around.policy.refusal(address):
+            return Outcome(Evidence.NO_EVIDENCE, f"not checked: {address} is guarded ({refusal})")
     loop = asyncio.get_running_loop()
     started_s = loop.time()
     progress = Progress()

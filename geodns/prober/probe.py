@@ -9,9 +9,13 @@ from __future__ import annotations
 from typing import Protocol, assert_never
 
 from geodns.model import check as model
+from geodns.prober.dns import DnsProbe
 from geodns.prober.http import HttpProbe
+from geodns.prober.icmp import IcmpProbe
+from geodns.prober.push import PushProbe
 from geodns.prober.stream import Progress
 from geodns.prober.tcp import TcpProbe
+from geodns.prober.udp import UdpProbe
 
 
 class Probe(Protocol):
@@ -33,7 +37,15 @@ def make_probe(check: model.Check) -> Probe:
             return HttpProbe(check)
         case model.Protocol.TCP:
             return TcpProbe(check)
-        case model.Protocol.UDP | model.Protocol.ICMP | model.Protocol.DNS | model.Protocol.GRPC | model.Protocol.PUSH:
-            raise ValueError(f"{check.protocol.value} checks are not available in this release")
+        case model.Protocol.UDP:
+            return UdpProbe(check)
+        case model.Protocol.ICMP:
+            return IcmpProbe(check)
+        case model.Protocol.DNS:
+            return DnsProbe(check)
+        case model.Protocol.PUSH:
+            return PushProbe(check)
+        case model.Protocol.GRPC:
+            raise ValueError("GRPC checks are not available in this release")
         case _:
             assert_never(check.protocol)

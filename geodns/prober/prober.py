@@ -18,13 +18,14 @@ from datetime import UTC, datetime
 
 import structlog
 
-from geodns.model.check import Check, Combine
+from geodns.model.check import Check, Combine, Protocol
 from geodns.prober.attempt import Surroundings, attempt
 from geodns.prober.endpoint import Endpoint, Value
 from geodns.prober.machine import Machine, Verdict
 from geodns.prober.outcome import Evidence, Outcome
 from geodns.prober.policy import AddressPolicy
 from geodns.prober.probe import Probe, make_probe
+from geodns.prober.push import PushProbe
 from geodns.prober.recorder import CheckState, NoRecorder, Recorder, Transition
 from geodns.prober.resolve import Resolver, SystemResolver
 from geodns.prober.schedule import Cadence, LoopWatch, Spread, WriteGate, raise_descriptor_limit
@@ -335,7 +336,7 @@ class Prober:
             return
         now_s = self._loop.time()
         if endpoint.cadence is not None and now_s - due_s > endpoint.check.timing.interval_s / 2:
-            self._arrange(endpoint, endpoint.cadence.next_start_s(due_s, now_s))
+            self._arrange(endpoint, endpoint.cadence.next_start_s(now_s, now_s))
             return
         endpoint.started_s = now_s
         endpoint.task = self._group.create_task(self._attempt(endpoint))
@@ -366,7 +367,7 @@ class Prober:
             self._suspicion.record_sentinel(endpoint.endpoint_id, outcome.evidence)
             endpoint.machine.observe(outcome.evidence, now_s)
             return
-        if outcome.address is not None:
+        if outcome.address is not None and endpoint.check.protocol is not Protocol.PUSH:
             self._suspicion.record(outcome.address, outcome.evidence, now_s)
         is_suspect = outcome.evidence is Evidence.SILENT and self._suspects_itself(endpoint, now_s)
         has_changed = endpoint.machine.observe(outcome.evidence, now_s, is_suspect=is_suspect)
@@ -487,6 +488,11 @@ class Prober:
                 self._on_change(changes)
             except Exception:
                 log.exception("the health vector could not be handed on; it follows whole within a second", values=len(changes))
+        if transitions:
+            self._with.recorder.turned(transitions)
+        if voted:
+            now_s = self._loop.time()
+            self._with.recorder.voted([endpoint.state(now_s) for endpoint in voted.values()])
         for transition in transitions:
             log.info(
                 "verdict changed",
@@ -496,11 +502,6 @@ class Prober:
                 votes=str(transition.tally),
                 values=[f"{target.record} {target.pool} {target.value}" for target in transition.values[:10]],
             )
-        if transitions:
-            self._with.recorder.turned(transitions)
-        if voted:
-            now_s = self._loop.time()
-            self._with.recorder.voted([endpoint.state(now_s) for endpoint in voted.values()])
 
     def _sweep(self) -> None:
         now_s = self._loop.time()
@@ -546,6 +547,17 @@ class Prober:
             endpoint.machine.release()
         self._decide_again(waiting)
         return bool(waiting)
+
+    def report(self, endpoint_id: str, *, is_up: bool, cause: str = "") -> bool:
+        """What a PUSH endpoint says of itself, judged at once; False when there is no such endpoint."""
+        endpoint = self._endpoints.get(endpoint_id)
+        if endpoint is None or not isinstance(endpoint.probe, PushProbe):
+            return False
+        endpoint.probe.report(is_up, cause)
+        if endpoint.due is not None:
+            endpoint.due.cancel()
+            self._arrange(endpoint, self._loop.time())
+        return True
 
     # ---- looking ----
 

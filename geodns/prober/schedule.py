@@ -33,19 +33,27 @@ STALL_MEMORY_S = 60.0
 
 
 class Cadence:
-    """The starts of one endpoint's attempts: slots one interval apart, each start within ±5 % of an interval around its slot."""
+    """The starts of one endpoint's attempts: slots one interval apart, each start within ±5 % of an interval around its slot.
 
-    __slots__ = ("_first_s", "_interval_s", "_random", "_slot")
+    Remembers nothing: the slot that an attempt belongs to is seen from the time at which it started, so that attempts
+    out of turn (a recheck, a report, a sentinel in a hurry) shift nothing.
+    """
+
+    __slots__ = ("_first_s", "_interval_s", "_random")
 
     def __init__(self, first_s: float, interval_s: float, rng: random.Random) -> None:
         self._first_s = first_s
         self._interval_s = interval_s
         self._random = rng
-        self._slot = 0
+
+    @classmethod
+    def joining(cls, phase: float, interval_s: float, now_s: float, rng: random.Random) -> Cadence:
+        """For an endpoint whose first attempt starts now, out of turn: its slots lie at `phase` (0 … 1) of every interval."""
+        return cls(now_s - math.fmod(now_s, interval_s) + phase * interval_s, interval_s, rng)
 
     def first_start_s(self, now_s: float) -> float:
         """The start of the very first attempt, jittered like all others: otherwise the second round would crowd into the first."""
-        return max(now_s, self._slot_s() + self._jitter_s())
+        return max(now_s, self._start_s(0))
 
     def next_start_s(self, started_s: float, now_s: float) -> float:
         """The start of the attempt after one that began at `started_s` and is over now.
@@ -53,27 +61,19 @@ class Cadence:
         An attempt that outlasted the interval is followed at once. Anything else that made us miss a slot (a recheck, a stopped process, a
         stalled loop) is not made up for: the next slot will do, else all endpoints would start in one burst after a stall.
         """
-        passed = math.floor((now_s - self._first_s) / self._interval_s)
-        self._slot = max(self._slot + 1, passed)
-        due_s = self._slot_s() + self._jitter_s()
+        due_s = self._start_s(self._slot_at(started_s) + 1)
         if due_s > now_s:
             return due_s
         if self._interval_s <= now_s - started_s < 2 * self._interval_s:
             return now_s
-        self._slot = max(self._slot, passed) + 1
-        return self._slot_s() + self._jitter_s()
+        return max(now_s, self._start_s(self._slot_at(now_s) + 1))
 
-    def _slot_s(self) -> float:
-        return self._first_s + self._slot * self._interval_s
+    def _slot_at(self, start_s: float) -> int:
+        """The slot that an attempt with this start belongs to; a start may come before its slot by the jitter."""
+        return math.floor((start_s - self._first_s) / self._interval_s + JITTER + 1e-9)
 
-    def _jitter_s(self) -> float:
-        return self._interval_s * self._random.uniform(-JITTER, JITTER)
-
-    @classmethod
-    def joining(cls, phase: float, interval_s: float, now_s: float, rng: random.Random) -> Cadence:
-        """For an endpoint whose first attempt starts now, out of turn: its slots lie at `phase` (0 … 1) of every interval."""
-        into_s = math.fmod(now_s, interval_s)
-        return cls(now_s - into_s + phase * interval_s - (interval_s if phase * interval_s > into_s else 0.0), interval_s, rng)
+    def _start_s(self, slot: int) -> float:
+        return self._first_s + self._interval_s * (slot + self._random.uniform(-JITTER, JITTER))
 
 
 class Spread:
