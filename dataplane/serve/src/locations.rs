@@ -293,3 +293,163 @@ fn unhex(text: &str) -> Option<Digest> {
     }
     Some(digest)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use geodns_engine::location::Country;
+    use mio::{Events, Poll, Token};
+
+    use super::*;
+    use crate::mmdb::writer::{Data, Writer, map};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A directory with a database file and a place for compiled tables.
+    struct Bench {
+        directory: PathBuf,
+        poll: Poll,
+        wake: Arc<Waker>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            static NUMBER: AtomicU32 = AtomicU32::new(0);
+            let name = format!("geodns-locations-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+            let directory = std::env::temp_dir().join(name);
+            fs::create_dir_all(directory.join("location")).unwrap();
+            let poll = Poll::new().unwrap();
+            let wake = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+            Self { directory, poll, wake }
+        }
+
+        fn file(&self) -> PathBuf {
+            self.directory.join("country.mmdb")
+        }
+
+        /// 192.0.2.0/24 lies in `country`.
+        fn write(&self, country: &'static str) {
+            let mut writer = Writer::new(4, 24);
+            writer.put("192.0.2.0/24", &map([("country_code", Data::Text(country))]));
+            fs::write(self.file(), writer.finish("Test-Country")).unwrap();
+        }
+
+        fn recover(&self) -> Locations {
+            Locations::recover(&self.directory.join("location"), &[self.file()], Arc::clone(&self.wake)).unwrap()
+        }
+
+        /// Asks for a look at the file and waits for what comes of it.
+        fn look(&mut self, locations: &mut Locations, generation: i64) -> Option<Arc<LocationSet>> {
+            locations.want(vec![self.file()], generation);
+            self.poll.poll(&mut Events::with_capacity(1), Some(PATIENCE)).unwrap();
+            let news = locations.take_news();
+            assert!(!locations.is_loading, "the loader has told what it found");
+            news
+        }
+
+        fn tables(&self) -> usize {
+            let entries = fs::read_dir(self.directory.join("location")).unwrap();
+            entries.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "table")).count()
+        }
+    }
+
+    impl Drop for Bench {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.directory);
+        }
+    }
+
+    fn country(locations: &LocationSet) -> Option<Country> {
+        locations.locate("192.0.2.1".parse().unwrap()).country
+    }
+
+    fn state(locations: &Locations) -> (Value, Value) {
+        let report = &locations.report()[0];
+        (report["state"].clone(), report["in_force"].clone())
+    }
+
+    #[test]
+    fn a_file_is_compiled_put_in_force_and_kept() {
+        let mut bench = Bench::new();
+        bench.write("DE");
+        let mut locations = bench.recover();
+        assert!(locations.lacks_any());
+        let set = bench.look(&mut locations, 1).unwrap();
+        assert_eq!(country(&set), Country::from_code("DE"));
+        assert_eq!(state(&locations), ("ok".into(), true.into()));
+        assert_eq!((&locations.report()[0]["type"], &locations.report()[0]["networks"]), (&"Test-Country".into(), &1.into()));
+        assert_eq!(bench.tables(), 1);
+    }
+
+    #[test]
+    fn a_start_needs_no_file() {
+        let mut bench = Bench::new();
+        bench.write("DE");
+        let mut locations = bench.recover();
+        bench.look(&mut locations, 1).unwrap();
+        fs::remove_file(bench.file()).unwrap();
+        let mut locations = bench.recover();
+        assert_eq!(country(&locations.in_force()), Country::from_code("DE"));
+        // The file is missed when somebody looks for it, and what it said stays in force.
+        assert!(bench.look(&mut locations, 1).is_none());
+        assert_eq!(state(&locations), ("missing".into(), true.into()));
+        assert_eq!(country(&locations.in_force()), Country::from_code("DE"));
+    }
+
+    #[test]
+    fn a_file_that_is_refused_leaves_the_old_one_in_force() {
+        let mut bench = Bench::new();
+        bench.write("DE");
+        let mut locations = bench.recover();
+        bench.look(&mut locations, 1).unwrap();
+        let whole = fs::read(bench.file()).unwrap();
+        for (generation, broken) in [(2, whole[..whole.len() / 2].to_vec()), (3, Vec::new()), (4, b"no database".to_vec())] {
+            fs::write(bench.file(), broken).unwrap();
+            assert!(bench.look(&mut locations, generation).is_none());
+            assert_eq!(state(&locations), ("refused".into(), true.into()));
+            assert_eq!(country(&locations.in_force()), Country::from_code("DE"));
+        }
+        bench.write("FR");
+        assert_eq!(country(&bench.look(&mut locations, 5).unwrap()), Country::from_code("FR"));
+        assert_eq!(bench.tables(), 1, "the table of the old file is gone");
+    }
+
+    #[test]
+    fn the_same_file_again_changes_nothing() {
+        let mut bench = Bench::new();
+        bench.write("DE");
+        let mut locations = bench.recover();
+        bench.look(&mut locations, 1).unwrap();
+        bench.write("DE");
+        assert!(bench.look(&mut locations, 2).is_none());
+        assert_eq!(state(&locations), ("ok".into(), true.into()));
+    }
+
+    #[test]
+    fn a_damaged_table_is_removed_and_made_again() {
+        let mut bench = Bench::new();
+        bench.write("DE");
+        let mut locations = bench.recover();
+        bench.look(&mut locations, 1).unwrap();
+        let digest: Digest = Sha256::digest(fs::read(bench.file()).unwrap()).into();
+        let table = bench.directory.join("location").join(format!("{}.table", hex(&digest)));
+        let mut bytes = fs::read(&table).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&table, bytes).unwrap();
+        let mut locations = bench.recover();
+        assert!(locations.lacks_any() && !table.exists());
+        assert_eq!(country(&bench.look(&mut locations, 1).unwrap()), Country::from_code("DE"));
+        assert!(table.exists());
+    }
+
+    #[test]
+    fn digests_are_written_and_read_as_hex() {
+        let digest: Digest = core::array::from_fn(|octet| u8::try_from(octet * 7).unwrap());
+        assert_eq!(unhex(&hex(&digest)), Some(digest));
+        assert_eq!(unhex(&"0".repeat(63)), None);
+        assert_eq!(unhex(&"g".repeat(64)), None);
+    }
+}

@@ -16,7 +16,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod writer;
+pub(crate) mod writer;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
