@@ -43,6 +43,7 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_file(self.0.with_extension("log"));
     }
 }
 
@@ -109,16 +110,33 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
-    /// Started, and answering on its socket.
+    /// Started, and answering on its socket. A port that was free can have become some client's meanwhile; then there are others.
     pub fn start(flags: &Flags) -> Self {
+        let mut flags = flags.clone();
+        loop {
+            if let Some(plane) = Self::try_start(&flags) {
+                return plane;
+            }
+            for addr in &mut flags.listen {
+                addr.set_port(free_port(addr.ip()));
+            }
+        }
+    }
+
+    /// `None` when a port is taken.
+    fn try_start(flags: &Flags) -> Option<Self> {
         let log = fs::OpenOptions::new().create(true).append(true).open(flags.state.with_extension("log")).unwrap();
         let child = flags.command().stderr(log).spawn().unwrap();
         let mut plane = Self { child, flags: flags.clone() };
-        wait_until("the program takes connections", || {
-            assert!(plane.child.try_wait().unwrap().is_none(), "the program has ended: {}", plane.said());
-            std::os::unix::net::UnixStream::connect(plane.flags.socket()).is_ok()
+        wait_until("the program ends or takes connections", || {
+            plane.child.try_wait().unwrap().is_some() || std::os::unix::net::UnixStream::connect(plane.flags.socket()).is_ok()
         });
-        plane
+        if plane.is_running() {
+            return Some(plane);
+        }
+        let said = plane.said();
+        assert!(said.lines().last().is_some_and(|line| line.contains("in use by another program")), "the program has ended: {said}");
+        None
     }
 
     pub fn v4(&self) -> SocketAddr {
