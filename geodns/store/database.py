@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import operator
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -28,10 +29,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from geodns.errors import DatabaseUnavailable, SchemaTooNew
-from geodns.store.listening import Listener
+from geodns.store.listening import Listener, driver_options
 from geodns.store.location import Location, locate
 from geodns.store.schema import SCHEMA_VERSION
-from geodns.store.unreachable import lacks_schema, unreachable
+from geodns.store.unreachable import is_locked, lacks_schema, unreachable
 
 # A connection is tried, found stale, and tried anew: two of these and little else fit into the two seconds that health and REST may wait.
 CONNECT_S: Final = 0.9
@@ -45,6 +46,11 @@ LONG_STATEMENT_S: Final = 60.0
 _SQLITE_WRITERS: Final = 1
 _POSTGRES_WRITERS: Final = 4
 _READERS: Final = 8
+
+# Another process (`geodns db`, a backup) may hold SQLite's write lock for a moment. SQLite's own waiting asks ever less often and starves
+# beside a busy writer, so it is begun anew every few polls.
+_LOCK_S: Final = 1.5
+_LOCK_POLL_S: Final = 0.05
 
 _BEGIN_OPTION: Final = "geodns_begin"
 _FILE: Final = "geodns_file"
@@ -212,6 +218,10 @@ class Database:
                 await self._changed.wait()
         self._changed.clear()
 
+    def driver_options(self) -> dict[str, Any]:
+        """What asyncpg needs to connect, for the few connections that are no transactions (a lock, LISTEN)."""
+        return driver_options(self._engine)
+
     @asynccontextmanager
     async def _turn(self, turns: asyncio.Semaphore) -> AsyncIterator[None]:
         """Wait in line. Who was waiting when the database was found away fails with it, instead of finding out one after the other."""
@@ -240,11 +250,21 @@ class Database:
     async def _connect(self, engine: AsyncEngine) -> Session:
         """A connection whose first round trip succeeded. One that went stale in the pool is replaced once."""
         if self.dialect is Dialect.SQLITE:
-            return await self._try_connection(engine)
+            return await self._await_lock(engine)
         try:
             return await self._try_connection(engine)
         except DatabaseUnavailable:
             return await self._try_connection(engine)
+
+    async def _await_lock(self, engine: AsyncEngine) -> Session:
+        """On SQLite another process may hold the write lock; ask again for as long as a caller may wait."""
+        give_up = time.monotonic() + _LOCK_S
+        while True:
+            try:
+                return await self._try_connection(engine)
+            except DatabaseUnavailable as error:
+                if not is_locked(error.__cause__) or time.monotonic() >= give_up:
+                    raise
 
     async def _try_connection(self, engine: AsyncEngine) -> Session:
         connection = engine.connect()
@@ -308,8 +328,7 @@ def make_engine(location: Location, *, pool_size: int, create: bool = False) -> 
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=STATEMENT_S,
-        # Another process (`geodns db`, a backup) may hold the write lock for a moment.
-        connect_args={"timeout": 1.5},
+        connect_args={"timeout": _LOCK_POLL_S},
     )
     path = location.path
 

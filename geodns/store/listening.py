@@ -30,11 +30,8 @@ class Listener:
         """Connect and listen unless that is the case already; failing is silent."""
         if self._connection is not None and not self._connection.is_closed():
             return
-        dialect = self._engine.dialect
-        _, options = dialect.create_connect_args(self._engine.url)
-        options.pop("prepared_statement_cache_size", None)
         try:
-            connection = await asyncpg.connect(**(dict(options) | {"timeout": _CONNECT_S}))
+            connection = await asyncpg.connect(**driver_options(self._engine) | {"timeout": _CONNECT_S})
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return
         try:
@@ -54,3 +51,9 @@ class Listener:
 
     def _notified(self, *_details: object) -> None:
         self._on_change()
+
+
+def driver_options(engine: AsyncEngine) -> dict[str, Any]:
+    """What asyncpg needs to connect as the engine does."""
+    _, options = engine.dialect.create_connect_args(engine.url)
+    return {name: value for name, value in options.items() if not name.startswith("prepared_statement")}

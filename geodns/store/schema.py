@@ -278,14 +278,17 @@ check_states = sa.Table(
     metadata,
     sa.Column("endpoint_id", sa.Text, primary_key=True),
     sa.Column("vantage", sa.Text, primary_key=True),
+    sa.Column("vote", sa.Text, nullable=False),
     sa.Column("verdict", sa.Text, nullable=False),
-    sa.Column("since", UtcTime, nullable=False),
+    sa.Column("is_known", sa.Boolean, nullable=False),
+    sa.Column("since", UtcTime),
     sa.Column("cause", sa.Text, nullable=False),
     sa.Column("successes", sa.Integer, nullable=False),
     sa.Column("failures", sa.Integer, nullable=False),
-    sa.Column("latency_ms", sa.Double),
+    sa.Column("latency_s", sa.Double),
     sa.Column("last_attempt", UtcTime),
-    sa.Column("detail", JsonText),
+    sa.Column("flaps", sa.Integer, nullable=False),
+    sa.Column("is_released", sa.Boolean, nullable=False),
     sa.Column("updated", sa.BigInteger, nullable=False, index=True),  # the database's clock, microseconds
 )
 
@@ -310,7 +313,6 @@ vantages = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("heartbeat", sa.BigInteger, nullable=False),  # the database's clock, microseconds
-    sa.Column("detail", JsonText),
 )
 
 overrides = sa.Table(

@@ -57,6 +57,12 @@ def lacks_schema(error: BaseException) -> bool:
     return isinstance(cause, asyncpg.PostgresError) and cause.sqlstate in _NO_SCHEMA_SQLSTATES
 
 
+def is_locked(error: BaseException | None) -> bool:
+    """Whether the error says that another process holds SQLite's write lock."""
+    cause = None if error is None else _driver_error(error)
+    return isinstance(cause, sqlite3.Error) and getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def _driver_error(error: BaseException) -> BaseException:
     """The driver's own error below SQLAlchemy's and its adapter's."""
     if isinstance(error, exc.DBAPIError) and error.orig is not None:

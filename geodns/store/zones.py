@@ -86,6 +86,12 @@ async def all_zones(session: Session) -> list[Zone]:
     return [zone_from_row(row) for row in await session.rows(sa.select(zones).order_by(zones.c.zone_key))]
 
 
+async def count_zones(session: Session) -> int:
+    """How many zones there are."""
+    count: int = await session.scalar(sa.select(sa.func.count()).select_from(zones))
+    return count
+
+
 async def find_tombstone(session: Session, apex: Name) -> Tombstone | None:
     """What is remembered of a zone that was deleted and not made again."""
     row = await session.row(sa.select(tombstones).where(tombstones.c.apex == name_to_wire(apex)))

@@ -45,14 +45,17 @@ def _create_tables() -> None:
         "check_states",
         sa.Column("endpoint_id", sa.Text(), nullable=False),
         sa.Column("vantage", sa.Text(), nullable=False),
+        sa.Column("vote", sa.Text(), nullable=False),
         sa.Column("verdict", sa.Text(), nullable=False),
-        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("is_known", sa.Boolean(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=True),
         sa.Column("cause", sa.Text(), nullable=False),
         sa.Column("successes", sa.Integer(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
-        sa.Column("latency_ms", sa.Double(), nullable=True),
+        sa.Column("latency_s", sa.Double(), nullable=True),
         sa.Column("last_attempt", sa.BigInteger(), nullable=True),
-        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("flaps", sa.Integer(), nullable=False),
+        sa.Column("is_released", sa.Boolean(), nullable=False),
         sa.Column("updated", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("endpoint_id", "vantage", name="pk_check_states"),
     )
@@ -202,7 +205,6 @@ def _create_tables() -> None:
         "vantages",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("heartbeat", sa.BigInteger(), nullable=False),
-        sa.Column("detail", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("name", name="pk_vantages"),
     )
     op.create_table(
