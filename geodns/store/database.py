@@ -52,7 +52,7 @@ _READERS: Final = 8
 _LOCK_S: Final = 1.5
 _LOCK_POLL_S: Final = 0.05
 
-_BEGIN_OPTION: Final = "geodns_begin"
+BEGIN_OPTION: Final = "geodns_begin"
 _FILE: Final = "geodns_file"
 _VERSION_QUERY: Final = sa.text("SELECT version_num FROM alembic_version")
 
@@ -164,8 +164,8 @@ class Database:
         engine = make_engine(location, pool_size=_READERS + _POSTGRES_WRITERS)
         self._engine = engine
         if self.dialect is Dialect.SQLITE:
-            self._read_engine = engine.execution_options(**{_BEGIN_OPTION: "BEGIN"})
-            self._write_engine = engine.execution_options(**{_BEGIN_OPTION: "BEGIN IMMEDIATE"})
+            self._read_engine = engine.execution_options(**{BEGIN_OPTION: "BEGIN"})
+            self._write_engine = engine.execution_options(**{BEGIN_OPTION: "BEGIN IMMEDIATE"})
         else:
             self._read_engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             self._write_engine = engine.execution_options(isolation_level="READ COMMITTED")
@@ -312,8 +312,11 @@ class Database:
         await asyncio.shield(asyncio.ensure_future(close()))
 
 
-def make_engine(location: Location, *, pool_size: int, create: bool = False) -> AsyncEngine:
-    """An engine with our connection settings; its users choose how transactions begin."""
+def make_engine(location: Location, *, pool_size: int, lock_s: float = _LOCK_POLL_S) -> AsyncEngine:
+    """An engine with our connection settings; its users choose how transactions begin (on SQLite by default: BEGIN IMMEDIATE).
+
+    `lock_s` is how long SQLite itself waits for a lock that another process holds.
+    """
     if location.path is None:
         return create_async_engine(
             location.engine_url(),
@@ -324,11 +327,11 @@ def make_engine(location: Location, *, pool_size: int, create: bool = False) -> 
             connect_args={"timeout": CONNECT_S, "server_settings": {"application_name": "geodns", "jit": "off"}},
         )
     engine = create_async_engine(
-        location.engine_url(create=create),
+        location.engine_url(),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=STATEMENT_S,
-        connect_args={"timeout": _LOCK_POLL_S},
+        connect_args={"timeout": lock_s},
     )
     path = location.path
 
@@ -372,4 +375,4 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN_OPTION, "BEGIN IMMEDIATE"))
+    connection.exec_driver_sql(connection.get_execution_options().get(BEGIN_OPTION, "BEGIN IMMEDIATE"))

@@ -28,12 +28,11 @@ class Location:
         """For messages: without the password."""
         return str(self.path) if self.path is not None else self.url.set(drivername="postgresql").render_as_string(hide_password=True)
 
-    def engine_url(self, *, create: bool = False) -> sa.URL:
-        """The URL for SQLAlchemy. An SQLite file is opened with `mode=rw`, which never makes an empty one, unless `create` says so."""
+    def engine_url(self) -> sa.URL:
+        """The URL for SQLAlchemy. An SQLite file is opened with `mode=rw`, which never makes an empty one."""
         if self.path is None:
             return self.url
-        mode = "rwc" if create else "rw"
-        return sa.URL.create("sqlite+aiosqlite", database=f"file:{quote(str(self.path))}", query={"mode": mode, "uri": "true"})
+        return sa.URL.create("sqlite+aiosqlite", database=f"file:{quote(str(self.path))}", query={"mode": "rw", "uri": "true"})
 
 
 def locate(url: str) -> Location:

@@ -25,13 +25,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 import geodns
 from geodns.errors import DatabaseUnavailable, SchemaTooNew, StartupError
-from geodns.store.database import make_engine
+from geodns.store.database import BEGIN_OPTION, make_engine
 from geodns.store.location import Location, locate
 from geodns.store.schema import SCHEMA_VERSION, now
 from geodns.store.unreachable import unreachable
 
 # Any constant that no other program on the same server is likely to lock: "geodns" in ASCII.
 _ADVISORY_LOCK: Final = int.from_bytes(b"geodns", "big")
+
+# Waiting for SQLite's lock: a look must not take longer than a caller waits, a migration may wait for another process's migration.
+_LOOK_S: Final = 1.5
+_MIGRATION_S: Final = 60.0
 
 
 class SchemaState(enum.Enum):
@@ -59,9 +63,9 @@ async def schema_state(url: str) -> SchemaState:
     location = locate(url)
     if location.path is not None and not location.path.exists():
         return SchemaState.ABSENT
-    engine = make_engine(location, pool_size=1)
+    engine = make_engine(location, pool_size=1, lock_s=_LOOK_S)
     try:
-        async with engine.connect() as connection:
+        async with engine.execution_options(**{BEGIN_OPTION: "BEGIN"}).connect() as connection:
             return _judge(await connection.run_sync(_find_version))
     except Exception as error:
         away = unreachable(error, str(location))
@@ -91,7 +95,7 @@ async def upgrade(url: str, *, migrate: bool = True) -> Upgraded:
         )
     if found is SchemaState.ABSENT:
         _create_file(location)
-    engine = make_engine(location, pool_size=1)
+    engine = make_engine(location, pool_size=1, lock_s=_MIGRATION_S)
     try:
         async with engine.begin() as connection:
             if location.path is None:
