@@ -194,6 +194,26 @@ class Digits:
 
 
 @dataclass(frozen=True, slots=True)
+class Locator:
+    """64 bits as four groups of hexadecimal digits, leading zeros optional (RFC 6742 §2.1.2)."""
+
+    def encode(self, value: object, origin: Name) -> bytes:
+        groups = text_of(value).split(":")
+        if len(groups) != 4 or not all(re.fullmatch(r"[0-9A-Fa-f]{1,4}", group) for group in groups):
+            raise BadRdata("bad-locator", f"{quote(value)} is not four groups of hexadecimal digits with colons between them")
+        return b"".join(int(group, 16).to_bytes(2) for group in groups)
+
+    def decode(self, wire: bytes, at: int) -> tuple[object, int]:
+        return ":".join(wire[place : place + 2].hex() for place in range(at, at + 8, 2)), at + 8
+
+    def take(self, tokens: Sequence[str], origin: Name) -> tuple[bytes, int]:
+        return self.encode(first(tokens), origin), 1
+
+    def show(self, value: object) -> str:
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """A record type's rdata as a row of fields.
 
@@ -346,3 +366,4 @@ TEXT = RemainingText()
 HEX = Digits("hexadecimal", bytes.fromhex, bytes.hex)
 BASE64 = Digits("base64", _from_base64, _to_base64)
 IPV4, IPV6 = Address(IPv4Address), Address(IPv6Address)
+LOCATOR = Locator()

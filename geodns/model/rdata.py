@@ -22,18 +22,20 @@ import dns.rdataclass
 import dns.rdatatype
 
 from geodns.errors import Problem
-from geodns.model import loc, names, steerable, svcb, txt
+from geodns.model import loc, names, obsolete, rtypes, steerable, svcb, txt
 from geodns.model.fields import (
     BASE64,
     HEX,
     IPV4,
     IPV6,
+    LOCATOR,
     NAME,
     STRING,
     TAG,
     TEXT,
     U8,
     U16,
+    U32,
     BadRdata,
     DomainName,
     Layout,
@@ -50,13 +52,9 @@ MAX_RDATA = 65535  # RFC 1035 §3.2.1: RDLENGTH has 16 bits
 STEERABLE = frozenset((A, AAAA, CNAME))
 SINGLE_VALUE = frozenset((CNAME, DNAME))  # octoDNS's ValueMixin classes
 
-# RFC 6895 §3.1: question and meta types are no data. NULL may not stand in a master file (RFC 1035 §3.3.10).
-META_TYPES = frozenset((0, 10, 41, 128)) | frozenset(range(249, 256))
 
-_REFUSED_TYPES = {
-    "ALIAS": "ALIAS is no DNS type; write A and AAAA records at the apex, steered if they must follow another name",
-    "URLFWD": "URLFWD is a web redirect of one vendor, not DNS data; run the redirect on a web server and point an A record at it",
-}
+rtype_from_text = rtypes.from_text
+rtype_to_text = rtypes.to_text
 
 
 class Codec(Protocol):
@@ -280,30 +278,6 @@ def split_tokens(text: str) -> list[str]:
     return [*tokens, "".join(current)] if current else tokens
 
 
-def rtype_from_text(text: str) -> int:
-    """A type's number from its mnemonic or `TYPEn`, in any case. Raises BadRdata, with a reason for those that are refused."""
-    upper = text.upper()
-    if (known := _BY_NAME.get(upper)) is not None:
-        return known
-    if upper in _REFUSED_TYPES:
-        raise BadRdata("refused-type", _REFUSED_TYPES[upper])
-    try:
-        rtype = int(dns.rdatatype.from_text(upper.replace("_", "-")))
-    except (dns.exception.DNSException, ValueError):
-        raise BadRdata("unknown-type", f"{quote(text)} is not a record type; write its name, or TYPE with its number") from None
-    if rtype in META_TYPES:
-        raise BadRdata("refused-type", f"{upper} is not a type of data; remove it")
-    return rtype
-
-
-@lru_cache(maxsize=512)
-def rtype_to_text(rtype: int) -> str:
-    """A type's mnemonic, else `TYPEn`."""
-    if own := _OWN_NAMES.get(rtype):
-        return own
-    return dns.rdatatype.to_text(_dns_type(rtype)).replace("_", "-")
-
-
 @lru_cache(maxsize=512)
 def codec_of(rtype: int) -> Codec:
     """The codec of any type."""
@@ -429,11 +403,15 @@ _LAYOUTS: dict[int, Layout] = {
     23: _ONE_NAME,  # NSAP-PTR
     25: _KEY,  # KEY
     26: Layout((U16, NAME, NAME)),  # PX
+    30: Layout((NAME, obsolete.NxtBitmap())),  # NXT
     31: Layout((HEX,)),  # EID
     32: Layout((HEX,)),  # NIMLOC
     SRV: Layout((U16, U16, U16, NAME), ("priority", "weight", "port", "target")),
     35: Layout((U16, U16, STRING, STRING, STRING, NAME), ("order", "preference", "flags", "service", "regexp", "replacement")),  # NAPTR
+    34: Layout((obsolete.AtmAddress(),)),  # ATMA
     36: _PREFERRED_NAME,  # KX
+    38: Layout((obsolete.A6Body(),)),  # A6
+    40: Layout((U8, U8, U8, BASE64)),  # SINK
     DS: Layout((U16, U8, U8, HEX), ("key_tag", "algorithm", "digest_type", "digest"), sense=_judge_ds),
     44: Layout((U8, U8, HEX), ("algorithm", "fingerprint_type", "fingerprint"), sense=_judge_sshfp),
     49: Layout((BASE64,)),  # DHCID
@@ -442,20 +420,15 @@ _LAYOUTS: dict[int, Layout] = {
     57: _KEY,  # RKEY
     58: Layout((NAME, NAME)),  # TALINK
     61: Layout((BASE64,)),  # OPENPGPKEY
+    104: Layout((U16, LOCATOR)),  # NID
+    105: Layout((U16, IPV4)),  # L32
+    106: Layout((U16, LOCATOR)),  # L64
     107: _PREFERRED_NAME,  # LP
     256: Layout((U16, U16, TEXT), ("priority", "weight", "target")),  # URI
     257: Layout((U8, TAG, TEXT), ("flags", "tag", "value"), defaults={"flags": 0}),  # CAA
+    259: Layout((U32, U32, U8, STRING, BASE64)),  # DOA
     32768: _DIGEST,  # TA
     32769: Layout((U16, U8, U8, HEX), sense=_judge_ds),  # DLV
 }
 
 _TEXT_TYPES = frozenset((TXT, SPF, 56, 258, 261, 262))  # NINFO, AVC, RESINFO, WALLET
-
-# Mnemonics that dnspython lacks.
-_OWN_NAMES = {
-    31: "EID", 32: "NIMLOC", 34: "ATMA", 40: "SINK", 57: "RKEY", 58: "TALINK", 100: "UINFO", 101: "UID", 102: "GID", 259: "DOA",
-}  # fmt: skip
-# The common ones stand here for their shortcut.
-_BY_NAME = {name: rtype for rtype, name in _OWN_NAMES.items()} | {
-    "A": A, "AAAA": AAAA, "NS": NS, "CNAME": CNAME, "MX": MX, "TXT": TXT, "PTR": PTR, "SRV": SRV, "SOA": SOA,
-}  # fmt: skip

@@ -1,8 +1,8 @@
 """What records must not be to one another: the rules of a whole zone, and of one owner name.
 
-Errors are states that a server cannot serve or that the RFCs forbid outright (RFC 1034 §3.6.2, RFC 2181 §5, §10.1, RFC 6672 §2.3, §2.4, RFC
-7505 §3). Warnings are what `named-checkzone` says of names that lead nowhere and of data that nobody will ever be given; such zones
-are served.
+Errors are states that a server cannot serve or that the RFCs forbid outright (RFC 1034 §3.6.2, RFC 2181 §5, §10.1, RFC 6672 §2.3, RFC 7505
+§3). Warnings are what `named-checkzone` says of names that lead nowhere, and data that nobody will ever be given, such as what stands
+below a DNAME (RFC 6672 §2.4 leaves it to the server whether to load such a zone; BIND does); such zones are served.
 
 Rules are judged on the state after a change, so the order of changes does not matter. The SOA is the zone's and not among the rrsets.
 Pointers are `/OWNER/TYPE`.
@@ -178,10 +178,10 @@ class _ZoneCheck:
     def _judge_ancestors(self, owner: Name, rrsets: Sequence[Rrset]) -> None:
         for ancestor in ancestors(owner, self.apex):
             if ancestor in self.dnames:
-                self.findings.error(
+                self.findings.warn(
                     self._place(owner, rrsets[0].rtype),
                     "below-dname",
-                    f"nothing may stand below the DNAME at {names.to_text(ancestor, self.apex)} (RFC 6672 §2.4); remove one of them",
+                    f"the DNAME at {names.to_text(ancestor, self.apex)} hides everything below it (RFC 6672 §2.4); remove one of them",
                 )
         at_cut = owner in self.cuts
         if not at_cut and self._cut_above(owner) is None:

@@ -43,9 +43,9 @@ class BadEntry(ValueError):
 
 @dataclass(slots=True)
 class _Owner:
-    """An owner name in the forms that the spool takes, and the text that it was made from: most lines repeat it or their origin."""
+    """An owner name in the forms that the spool takes. Without a key it lies outside the zone: its records are left out, as BIND does."""
 
-    key: bytes
+    key: bytes | None
     wire: bytes
 
 
@@ -138,6 +138,12 @@ class _Reader:
 
     def _add(self, tokens: list[str], indented: bool, line: int) -> None:
         owner = self._find_owner(None if indented else tokens[0])
+        if owner.key is None:
+            message = (
+                f"{names.wire_to_text(owner.wire)[0]} is not in the zone {names.zone_text(self.sink.apex)}, and the record is left out"
+            )
+            self.sink.report(Place(self.path, line), "outside-zone", message, Severity.WARNING)
+            return
         at, ttl = self._read_ttl_and_class(tokens, 0 if indented else 1)
         if at >= len(tokens):
             raise BadEntry("missing-type", "the entry has no record type")
@@ -154,12 +160,11 @@ class _Reader:
 
     def _find_owner(self, text: str | None) -> _Owner:
         if text is not None and text != self._owner_text:
+            self.owner = None
             wire = names.to_wire(_plain_text(text), self.origin).lower()  # length bytes are below 64, so lower() leaves them alone
             name = names.from_wire(wire)
-            self.owner = None
-            if name.labels[-len(self.sink.apex.labels) :] != self.sink.apex.labels:
-                raise BadEntry("outside-zone", f"{name} is not in the zone {names.zone_text(self.sink.apex)}; remove it")
-            self.owner, self._owner_text = _Owner(names.sort_key(name), wire), text
+            is_inside = name.labels[-len(self.sink.apex.labels) :] == self.sink.apex.labels
+            self.owner, self._owner_text = _Owner(names.sort_key(name) if is_inside else None, wire), text
         if self.owner is None:
             raise BadEntry("missing-owner", "the entry has no owner name and no usable one stands before it; write one")
         return self.owner

@@ -18,7 +18,7 @@ from geodns.zonefile import parse_zone_text, write_yaml, write_zone
 
 APEX = names.parse_zone_name("example.com")
 
-FAST = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FAST = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 LONG = settings(max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck))
 
 # Labels of any bytes, of host names, and of what means something to a reader.

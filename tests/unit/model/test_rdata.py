@@ -83,7 +83,7 @@ def test_what_goes_in_comes_out(rtype: str, value: Any) -> None:
         ("NAPTR", "1 2 U x !^(.*)$!\\\\1! .",
          {"order": 1, "preference": 2, "flags": "U", "service": "x", "regexp": "!^(.*)$!\\\\1!", "replacement": "."}),
         ("AAAA", "2001:DB8:0:0::1", "2001:db8::1"),
-        ("A6", "\\# 1 00", "\\# 1 00"),
+        ("UID", "\\# 1 00", "\\# 1 00"),
         ("MX", "\\# 4 000a016100", None),
         ("HTTPS", '1 . alpn="h2,h3"', {"svcpriority": 1, "targetname": ".", "svcparams": {"alpn": ["h2", "h3"]}}),
     ],

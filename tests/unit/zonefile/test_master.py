@@ -80,7 +80,7 @@ def test_an_entry_means_its_records(text: str, expected: list[str]) -> None:
         ("www 99999999999 A 192.0.2.1", [(1, "bad-ttl")]),
         ("www 1x A 192.0.2.1", [(1, "bad-ttl")]),
         ("a..b A 192.0.2.1", [(1, "empty-label")]),
-        ("www.example.net. A 192.0.2.1\n  A 192.0.2.2", [(1, "outside-zone"), (2, "missing-owner")]),
+        ("a..b A 192.0.2.1\n  A 192.0.2.2", [(1, "empty-label"), (2, "missing-owner")]),
         ("www ( A\n192.0.2.1", [(1, "bad-entry")]),
         ("www A 192.0.2.1 )", [(1, "bad-entry")]),
         ('www TXT "open\nw2 A 192.0.2.1', [(1, "bad-entry")]),
@@ -107,6 +107,12 @@ def test_records_that_meet_are_warned_of() -> None:
     read = parse("a A 192.0.2.1\nb A 192.0.2.9\na 60 A 192.0.2.2\na A 192.0.2.1\n")
     assert problems(read, Severity.WARNING) == [(3, "mixed-ttl"), (4, "duplicate-value")]
     assert shown(read)[0] == "a 300 A 192.0.2.1, 192.0.2.2"
+
+
+def test_records_outside_the_zone_are_left_out_with_a_warning() -> None:
+    read = parse("www.example.net. A 192.0.2.1\n  A 192.0.2.2\nwww A 192.0.2.3\n")
+    assert problems(read, Severity.WARNING) == [(1, "outside-zone"), (2, "outside-zone")]
+    assert shown(read) == ["www 300 A 192.0.2.3"]
 
 
 def test_without_a_ttl_the_last_one_stands_in_and_before_it_the_soas_minimum() -> None:
