@@ -68,6 +68,7 @@ class LinkClient:
     reported_health: dict[int, frames.HealthEntry] = field(default_factory=dict)
     status: dict[str, Any] | None = None
     refusals: deque[Refuse] = field(default_factory=lambda: deque(maxlen=REFUSALS_KEPT))
+    config_refusal: str | None = None
     lost: str | None = None
     _decoder: frames.FrameDecoder = field(default_factory=frames.FrameDecoder)
     _transfer: _Transfer | None = None
@@ -246,6 +247,7 @@ class LinkClient:
         """Writes the whole configuration; False as in `send_health`."""
         if self.closed or self.unsent > UNSENT_LIMIT:
             return False
+        self.config_refusal = None
         self.writer.write(frames.encode(frames.Config(document)))
         return True
 
@@ -311,6 +313,8 @@ class LinkClient:
         if refusal.code in (frames.RefusalCode.VERSION, frames.RefusalCode.ROLE):
             self.close(f"the dataplane refused the link: {refusal.reason}")
             return
+        if refusal.revision == 0:  # no revision is 0: it is not about a transfer
+            self.config_refusal = refusal.reason
         self._answer(refusal.revision, refusal)
 
     def _take_health(self, health: frames.Health) -> None:
