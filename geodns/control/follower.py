@@ -1,0 +1,112 @@
+"""Which values there are: the steered rrsets of the store, read once and then kept up with its revisions, for the prober and the overlay.
+
+Static rrsets never become objects here. A change that touches no steered rrset costs one query.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+
+import structlog
+
+from geodns.control.health import HealthFlow
+from geodns.control.keeper import DatabaseKeeper
+from geodns.control.loops import finish
+from geodns.control.publisher import from_store
+from geodns.control.targets import Key, Watched, WatchList, watch
+from geodns.errors import DatabaseUnavailable, SchemaTooNew
+from geodns.model import names
+from geodns.prober import CheckState, Prober
+from geodns.prober.target import HealthEntry
+from geodns.publish.frames import Triple
+from geodns.store import history, records
+from geodns.store.database import Session
+
+log = structlog.get_logger(__name__)
+
+# Beyond this many changed owner names all steered rrsets are read anew.
+MAX_OWNERS = 5_000
+RETRY_S = 1.0
+
+Before = Callable[[Session], Awaitable[tuple[list[CheckState], Mapping[int, HealthEntry]]]]
+"""The states of this vantage's checks and what the dataplane serves, from before this process."""
+
+
+class Follower:
+    """`run` in a task; `head_changed` wakes it."""
+
+    def __init__(self, keeper: DatabaseKeeper, prober: Prober, flow: HealthFlow, before: Before) -> None:
+        self._keeper = keeper
+        self._prober = prober
+        self._flow = flow
+        self._before = before
+        self._watched = WatchList()
+        self._read: Triple | None = None
+        self._wake = asyncio.Event()
+        self.needs_location = False
+
+    def head_changed(self, head: Triple) -> None:
+        """The store has another head."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Follows for ever; cancel it to end."""
+        while True:
+            await self._keeper.is_open.wait()
+            self._wake.clear()
+            try:
+                await finish(self.catch_up())
+            except (DatabaseUnavailable, SchemaTooNew):
+                await asyncio.sleep(RETRY_S)
+                continue
+            await self._wake.wait()
+
+    async def catch_up(self) -> None:
+        """Reads what changed since the last time, or everything at the first."""
+        async with self._keeper.database.read() as session:
+            head = from_store(await history.head(session))
+            if self._read is None:
+                await self._load(session, first=True)
+            elif head == self._read:
+                return
+            elif not await self._keep_up(session, self._read, head):
+                await self._load(session, first=False)
+            self._read = head
+
+    async def _load(self, session: Session, *, first: bool) -> None:
+        async with aclosing(records.steered_rrsets(session)) as found:
+            watched = [watch(stored) async for stored in found]
+        self._watched.replace(watched)
+        states: list[CheckState] = []
+        served: Mapping[int, HealthEntry] = {}
+        if first:
+            states, served = await self._before(session)
+        # The prober first: the flow then takes its word for every value.
+        self._prober.replace_targets(self._watched.targets(), stored=states, served=served)
+        self._flow.put_places(self._watched.places())
+        self.needs_location = self._watched.needs_location()
+        log.info("the steered records are watched", records=len(watched))
+
+    async def _keep_up(self, session: Session, since: Triple, head: Triple) -> bool:
+        """Whether what changed could be read alone."""
+        if since.lineage != head.lineage:
+            return False
+        changed = await history.changed_owners_since(session, since.revision, limit=MAX_OWNERS)
+        if changed is None:
+            return False
+        found: dict[Key, Watched | None] = {}
+        for apex in changed.dropped_zones:
+            found.update(dict.fromkeys(self._watched.in_zone(names.zone_text(apex))))
+        for apex, owner in changed.owners:
+            found.update(dict.fromkeys(self._watched.below(names.zone_text(apex), names.zone_text(owner))))
+        for stored in await records.steered_at(session, changed.owners):
+            watched = watch(stored)
+            found[watched.key] = watched
+        change = self._watched.change(found)
+        if change.gone or change.places:
+            self._prober.change_targets(change.targets, change.unchecked)
+            self._flow.change_places(change.gone, change.places)
+            self.needs_location = self._watched.needs_location()
+        return True
