@@ -1,0 +1,142 @@
+"""The database's keeper: opens it when it is there, makes it when that is allowed, and says in a sentence what is wrong with it.
+
+    what is found                    under a served state             without one
+    no SQLite file, or an empty one  DNS from disk, wait for it       made
+    an empty PostgreSQL database     made; then a foreign history     made
+    an older schema                  migrated (`database.migrate`)    the same
+    a newer schema                   DNS from disk, no writes         not ready, no writes
+    away                             DNS from disk, wait for it       not ready, wait for it
+
+It looks once a second for ever: whatever is mended is taken up without a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from geodns.control.loops import finish
+from geodns.errors import DatabaseUnavailable, GeodnsError, SchemaTooNew, StartupError
+from geodns.store import migrate
+from geodns.store.database import Database
+from geodns.store.migrate import SchemaState
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 1.0
+# While it is away: "the first write after its return succeeds", so its return must be seen soon.
+AWAY_LOOK_S = 0.5
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+class DatabaseKeeper:
+    """`look` once, then `run` in a task. `is_open` is set while transactions are to be expected to succeed."""
+
+    def __init__(self, database: Database, url: str, *, migrate_allowed: bool, has_state: Callable[[], bool]) -> None:
+        self.database = database
+        self.is_open = asyncio.Event()
+        self.problem: str | None = "the database has not been opened yet"
+        self.too_new = False
+        self.away_since_s: float | None = time.monotonic()
+        self._url = url
+        self._migrate_allowed = migrate_allowed
+        self._has_state = has_state
+        self._returning: Stamp | None = None
+        self._one_look = asyncio.Lock()
+        self._looked_at_s = -math.inf
+
+    async def run(self) -> None:
+        """Looks for ever; cancel it to end."""
+        while True:
+            await finish(self.look())
+            await asyncio.sleep(LOOK_S if self.is_open.is_set() else AWAY_LOOK_S)
+
+    async def require(self) -> None:
+        """For a write: looks again when the database was away, so that the first one after its return succeeds. Raises what is wrong."""
+        if self.is_open.is_set():
+            return
+        async with self._one_look:
+            if not self.is_open.is_set() and time.monotonic() - self._looked_at_s > AWAY_LOOK_S:
+                await self._look()
+        if not self.is_open.is_set():
+            sentence = self.problem or "the database is not open"
+            raise SchemaTooNew(sentence) if self.too_new else DatabaseUnavailable(sentence)
+
+    async def look(self) -> bool:
+        """Whether the database is open now."""
+        async with self._one_look:
+            return await self._look()
+
+    async def _look(self) -> bool:
+        self._looked_at_s = time.monotonic()
+        try:
+            if not self.is_open.is_set():
+                await self._prepare()
+            await self.database.check()
+        except (DatabaseUnavailable, SchemaTooNew, StartupError) as error:
+            self._note_away(error)
+            return False
+        if not self.is_open.is_set():
+            log.info("the database is open", database=str(self.database.location))
+        self.problem, self.too_new, self.away_since_s = None, False, None
+        self.is_open.set()
+        return True
+
+    def _note_away(self, error: GeodnsError) -> None:
+        sentence = f"{error}" + (f" ({error.hint})" if error.hint else "")
+        if self.problem != sentence:
+            log.error("the database cannot be used: DNS goes on, writes are refused", reason=str(error), hint=error.hint)
+        if self.away_since_s is None:
+            self.away_since_s = time.monotonic()
+        self.problem = sentence
+        self.too_new = isinstance(error, SchemaTooNew)
+        self.is_open.clear()
+
+    async def _prepare(self) -> None:
+        """Makes or migrates the schema where the table above allows it. Raises what the database raises."""
+        path = self.database.location.path
+        if path is not None and self._has_state():
+            self._await_whole(path)
+        state = await migrate.schema_state(self._url)
+        if state is SchemaState.CURRENT:
+            return
+        if path is not None and state in (SchemaState.ABSENT, SchemaState.EMPTY) and self._has_state():
+            raise self._missing(path)
+        upgraded = await migrate.upgrade(self._url, migrate=self._migrate_allowed)
+        log.info("the schema was made or migrated", found=upgraded.found.value, version=upgraded.version, backup=str(upgraded.backup or ""))
+
+    def _await_whole(self, path: Path) -> None:
+        """A file that is back must have stood still for one look: it and its WAL are moved one after the other, and opened in between they
+        would be torn apart."""
+        if not path.exists():
+            self._returning = ()
+            raise self._missing(path)
+        if self._returning is not None and self._returning != (stamp := _stamp(path)):
+            self._returning = stamp
+            raise self._missing(path)
+        self._returning = None
+
+    def _missing(self, path: Path) -> DatabaseUnavailable:
+        return DatabaseUnavailable(
+            f"the database {path} is missing under a state that is being served, and no new one is made in its place",
+            hint="bring the file back; it is taken up without a restart",
+        )
+
+
+def _stamp(path: Path) -> Stamp:
+    """The file with its WAL: which, how large, how old."""
+    found = []
+    for file in sorted(path.parent.glob(f"{path.name}*")):
+        try:
+            status = os.stat(file)
+        except OSError:
+            continue
+        found.append((file.name, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(found)

@@ -1,0 +1,124 @@
+"""From the store to the items of a transfer: the whole state as a stream, or what changed since a revision.
+
+Rows pass in wire form, a few thousand at a time; only steered rrsets are values for a moment, and are kept as bytes while a FULL runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+
+import structlog
+
+from geodns.model import names
+from geodns.publish import items
+from geodns.publish.items import ItemBatch, OwnValue
+from geodns.store import history, lists, records
+from geodns.store.database import Session
+from geodns.store.records import StateList, StateRow, StateZone, StoredSteered
+
+log = structlog.get_logger(__name__)
+
+# Items handed on at a time: a few frames' worth, so that the link is never short of bytes and memory stays small.
+BATCH_BYTES = 256 * 1024
+# A DELTA is held whole; beyond this it would not be sent anyway (link.md section 3), and a FULL is the cheaper answer.
+DELTA_BYTES = 8 * 1024 * 1024
+DELTA_OWNERS = 50_000
+
+Steered = Mapping[tuple[bytes, bytes, int], bytes]
+
+
+class _Collector:
+    """Items end to end, counted, cut into batches."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+
+    def add(self, item: bytes) -> None:
+        self.parts.append(item)
+        self.size += len(item)
+
+    def take(self) -> ItemBatch:
+        batch = ItemBatch(len(self.parts), b"".join(self.parts))
+        self.parts, self.size = [], 0
+        return batch
+
+
+async def full_batches(session: Session) -> AsyncGenerator[ItemBatch]:
+    """Everything, in the order of a FULL, from the one snapshot of the session."""
+    steered = {key: data async for key, data in _pack_steered(records.steered_rrsets(session))}
+    collected = _Collector()
+    place: tuple[bytes, bytes] | None = None
+    rrsets: list[bytes] = []
+    async with aclosing(records.stream_state(session)) as stream:
+        async for row in stream:
+            if isinstance(row, StateRow):
+                if (row.apex, row.owner) != place:
+                    if place is not None:
+                        collected.add(items.owner_item(*place, rrsets))
+                    place, rrsets = (row.apex, row.owner), []
+                rrsets.append(pack_row(row, steered))
+            else:
+                if place is not None:
+                    collected.add(items.owner_item(*place, rrsets))
+                    place, rrsets = None, []
+                collected.add(_pack_head(row))
+            if collected.size >= BATCH_BYTES:
+                yield collected.take()
+    if place is not None:
+        collected.add(items.owner_item(*place, rrsets))
+    yield collected.take()
+
+
+def _pack_head(row: StateList | StateZone) -> bytes:
+    return items.list_item(row.name, row.networks) if isinstance(row, StateList) else items.zone_item(row.apex)
+
+
+async def delta_batch(session: Session, revision: int) -> ItemBatch | None:
+    """What changed after `revision`; None when a FULL is the better answer."""
+    changed = await history.changed_owners_since(session, revision, limit=DELTA_OWNERS)
+    if changed is None:
+        return None
+    collected = _Collector()
+    for apex in changed.dropped_zones:
+        collected.add(items.zone_drop_item(names.wire_of(apex)))
+    for name in changed.dropped_lists:
+        collected.add(items.list_drop_item(name))
+    for name in changed.put_lists:
+        _, networks = await lists.get_list(session, name)
+        collected.add(items.list_item(name, networks))
+    for apex in changed.put_zones:
+        collected.add(items.zone_item(names.wire_of(apex)))
+    steered: Steered = {key: data async for key, data in _pack_steered(_each(await records.steered_at(session, changed.owners)))}
+    async with aclosing(records.stream_owners(session, changed.owners)) as owners:
+        async for (apex, owner), rows in owners:
+            collected.add(items.owner_item(names.wire_of(apex), names.wire_of(owner), [pack_row(row, steered) for row in rows]))
+            if collected.size > DELTA_BYTES:
+                return None
+    return collected.take()
+
+
+def pack_row(row: StateRow, steered: Steered) -> bytes:
+    """A row as an rrset. A steered one whose steering cannot be read any more is served as what it says without: its own values."""
+    if row.steered:
+        packed = steered.get((row.apex, row.owner, row.rtype))
+        if packed is not None:
+            return packed
+        log.error("a stored record cannot be read as a steered one and is served with its own values", owner=repr(row.owner))
+    return items.packed_rrset(row.rtype, row.ttl, row.body)
+
+
+async def _pack_steered(stream: AsyncIterator[StoredSteered]) -> AsyncGenerator[tuple[tuple[bytes, bytes, int], bytes]]:
+    async for stored in stream:
+        rrset = stored.rrset
+        if rrset.steering is None:
+            continue
+        own = [OwnValue(value_id, rdata) for value_id, rdata in zip(stored.own_ids, rrset.rdatas, strict=True)]
+        packed = items.steered_rrset(rrset.rtype, rrset.ttl, own, rrset.steering, stored.value_ids)
+        yield (names.wire_of(stored.zone), names.wire_of(rrset.owner), rrset.rtype), packed
+
+
+async def _each(found: list[StoredSteered]) -> AsyncGenerator[StoredSteered]:
+    for stored in found:
+        yield stored
