@@ -61,7 +61,7 @@ class LogTail:
             file.seek(max(0, _size(self.path) - TAIL_BYTES))
             lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
             if lines:
-                return _message(lines[-1])[0]
+                return _message(lines[-1])[0].removeprefix("geodns-dataplane: ")
         return None
 
     def _emit(self, data: bytes) -> None:
@@ -80,7 +80,8 @@ def _message(line: str) -> tuple[str, str, dict[str, Any]]:
         if isinstance(document, dict) and isinstance(document.get("message"), str):
             message = document.pop("message")
             level = str(document.pop("level", "info")).lower()
-            document.pop("event", None)
+            for ours in ("event", "timestamp"):
+                document.pop(ours, None)
             return message, level if level in ("debug", "info", "warning", "error") else "warning", document
     return line, "info", {}
 

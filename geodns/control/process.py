@@ -77,6 +77,12 @@ class DataplaneProcess:
             self._signal(signal.SIGKILL)
             await self.wait(TERMINATE_S)
 
+    def let_go(self) -> None:
+        """Stops watching a process that is to outlive us: whatever it ends with is not ours to collect."""
+        self.close()
+        if self.child is not None and self.child.returncode is None:
+            self.child.returncode = 0  # else the interpreter complains about a child that still runs
+
     def close(self) -> None:
         """Stops watching."""
         if self._pidfd is not None:

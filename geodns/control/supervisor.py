@@ -14,12 +14,14 @@ that answers DNS and not its link is still worth more than none.
 from __future__ import annotations
 
 import asyncio
+import enum
 import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import assert_never
 
 import structlog
 
@@ -47,6 +49,14 @@ ASKED_TO_END = (0, -signal.SIGINT, -signal.SIGTERM)
 ASKED_TO_END_S = 0.3
 # Exit codes by which the dataplane says "I refuse to start", as opposed to dying: one sentence is on its standard error.
 REFUSED_TO_START = (1, 2)
+
+
+class Ending(enum.Enum):
+    """What of the dataplane ends with control. A standalone one never does."""
+
+    EVERYTHING = "everything"  # an orderly stop
+    WHAT_WE_STARTED = "what we started"  # a start that failed: what ran before goes on
+    NOTHING = "nothing"  # a defect of control: DNS goes on, and the next control attaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +105,30 @@ class Supervisor:
             group.create_task(self._tail.run())
             group.create_task(self._hold())
 
-    async def stop(self, *, leave_found: bool = False) -> None:
-        """Ends the dataplane, unless it stands alone. With `leave_found` also one that was running before us is left running."""
+    async def stop(self, ending: Ending = Ending.EVERYTHING) -> None:
+        """Closes the link, and ends the dataplane as far as `ending` says."""
         self._stopping = True
         if self.link is not None:
             self.link.close("control stops")
         process = self._process
-        standalone = self.hello is not None and self.hello.ownership is Ownership.STANDALONE
-        if process is not None and not standalone and not (leave_found and process.child is None):
-            await process.terminate()
         if process is not None:
-            process.close()
+            if self._ends(process, ending):
+                await process.terminate()
+            process.let_go()
         self._tail.pass_on()
+
+    def _ends(self, process: DataplaneProcess, ending: Ending) -> bool:
+        if self.hello is not None and self.hello.ownership is Ownership.STANDALONE:
+            return False
+        match ending:
+            case Ending.EVERYTHING:
+                return True
+            case Ending.WHAT_WE_STARTED:
+                return process.child is not None
+            case Ending.NOTHING:
+                return False
+            case _:
+                assert_never(ending)
 
     async def _hold(self) -> None:
         while True:

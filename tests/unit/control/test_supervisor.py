@@ -17,7 +17,7 @@ import pytest
 
 from geodns.control import supervisor
 from geodns.control.statedir import StateDirectory
-from geodns.control.supervisor import Program, Supervisor
+from geodns.control.supervisor import Ending, Program, Supervisor
 from geodns.errors import StartupError
 from geodns.publish.client import LinkClient
 
@@ -109,7 +109,7 @@ async def test_a_failed_start_leaves_alone_what_was_running_before(directory: St
     async with found(directory) as process:
         keeper = Supervisor(Program(command(directory), DIGEST), directory, lambda link: None)
         await keeper.start()
-        await keeper.stop(leave_found=True)
+        await keeper.stop(Ending.WHAT_WE_STARTED)
         assert process.poll() is None
 
 

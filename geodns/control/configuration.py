@@ -1,0 +1,73 @@
+"""CONFIG: what the dataplane needs besides the state, whole each time and sent when it differs (docs/link-protocol.md section 4).
+
+The cookie secrets come from the store, so that all nodes accept each other's cookies; the last ones are kept in the state directory for a
+start without the database, because a CONFIG without them would take cookies away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from geodns.publish.client import LinkClient
+
+log = structlog.get_logger(__name__)
+
+
+class Configuration:
+    """Holds the parts; `offer` sends them when a part changed since this link last got them."""
+
+    def __init__(self, databases: Sequence[Path], node_name: str, secrets_file: Path) -> None:
+        self._databases = [str(path) for path in databases]
+        self._node_name = node_name
+        self._secrets_file = secrets_file
+        self._secrets: list[str] = _read_secrets(secrets_file)
+        self._sent: tuple[LinkClient, dict[str, Any]] | None = None
+
+    def put_secrets(self, secrets: Sequence[bytes]) -> None:
+        """The secrets now in the store, the one that makes cookies first."""
+        found = [secret.hex() for secret in secrets]
+        if found != self._secrets:
+            self._secrets = found
+            _write_secrets(self._secrets_file, found)
+
+    def offer(self, link: LinkClient | None, geo_generation: int) -> None:
+        """Sends what this link does not have yet."""
+        document = self.document(geo_generation)
+        has_it = self._sent is not None and self._sent[0] is link and self._sent[1] == document
+        if link is not None and not has_it and link.send_config(document):
+            self._sent = (link, document)
+
+    def document(self, geo_generation: int) -> dict[str, Any]:
+        """The whole configuration."""
+        return {
+            "geo_databases": self._databases,
+            "geo_generation": geo_generation,
+            "cookie_secrets": self._secrets,
+            "nsid": self._node_name,
+        }
+
+
+def _read_secrets(path: Path) -> list[str]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return []
+    return found if isinstance(found, list) and all(isinstance(secret, str) and len(secret) == 32 for secret in found) else []
+
+
+def _write_secrets(path: Path, secrets: list[str]) -> None:
+    """Readable by us alone, whole or not at all."""
+    temporary = path.with_suffix(".new")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(secrets, file)
+        temporary.replace(path)
+    except OSError as error:
+        log.warning("the cookie secrets could not be kept for a start without the database", path=str(path), reason=error.strerror)

@@ -1,0 +1,288 @@
+"""The running node: ties store, publisher, prober and dataplane together, and is what the API and the command line talk to.
+
+Order of a start: lock, dataplane (which answers from its disk at once), and only then the database, so that DNS never waits for it. Order
+of an end: whoever uses the node (the API) first, then the loops, the dataplane last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from geodns.control import binary, healthtable, privileges
+from geodns.control.configuration import Configuration
+from geodns.control.follower import Follower
+from geodns.control.geo import GeoWatcher
+from geodns.control.health import HealthFlow
+from geodns.control.healthtable import Override
+from geodns.control.housekeeping import Housekeeper
+from geodns.control.keeper import DatabaseKeeper
+from geodns.control.loops import keep_running
+from geodns.control.operator import OperatorDesk
+from geodns.control.publisher import Publisher
+from geodns.control.recorder import HealthRecorder
+from geodns.control.spool import Spool
+from geodns.control.statedir import StateDirectory
+from geodns.control.status import Figures, Report
+from geodns.control.supervisor import Ending, Program, Supervisor
+from geodns.control.vantages import Vantages
+from geodns.control.writer import Writer, WriteResult
+from geodns.control.zonefiles import ZoneFiles
+from geodns.errors import DataplaneUnavailable, GeodnsError
+from geodns.model import names
+from geodns.model.findings import Policy
+from geodns.prober import AddressPolicy, CheckState, Collaborators, EndpointReport, Prober
+from geodns.prober.target import HealthEntry
+from geodns.publish import frames
+from geodns.publish.client import LinkClient
+from geodns.publish.frames import Ownership
+from geodns.settings import Settings
+from geodns.store.audit import Actor
+from geodns.store.database import Database, Session
+from geodns.store.requests import ChangeRequest, WritePolicy
+
+log = structlog.get_logger(__name__)
+
+
+class Node:
+    """`async with Node(settings) as node:` is a running node. Raises StartupError on the way in; nothing is left behind then."""
+
+    database: Database
+    prober: Prober
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.directory = StateDirectory(settings.state.directory)
+        self._stack = AsyncExitStack()
+        self._ending = Ending.WHAT_WE_STARTED
+
+    # ---- life ----
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ending = _judge_end(error)
+        self.expect_end()
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        settings, directory = self.settings, self.directory
+        program = Program(binary.make_command(settings, directory, Ownership.SUPERVISED), settings.start_digest)
+        self.database = await Database.open(settings.database.url)
+        self._stack.push_async_callback(self.database.close)
+        await asyncio.to_thread(directory.create)
+        self._stack.enter_context(directory.locked())
+        self._make_parts(program, await asyncio.to_thread(Spool.open, directory.spool))
+        self._stack.push_async_callback(self._stop_dataplane)
+        await self.supervisor.start()
+        privileges.drop_to(settings.user, directory.path)
+        await self.geo.look()
+        await self.desk.restore()
+        group = await self._stack.enter_async_context(asyncio.TaskGroup())
+        tasks = [group.create_task(keep_running(name, run)) for name, run in self._loops()]
+        self._stack.callback(_cancel, tasks)
+
+    async def _stop_dataplane(self) -> None:
+        await self.supervisor.stop(self._ending)
+
+    def expect_end(self) -> None:
+        """The node is about to stop: a dataplane that ends from now on (Ctrl-C reaches it too) is not started again."""
+        self.supervisor.expect_end()
+
+    def reload(self) -> None:
+        """SIGHUP: zone files in mirror mode and location files are read again."""
+        log.info("reading zone files and location files again")
+        self.geo.look_again()
+        if self.files is not None:
+            self.files.look_again()
+
+    def _make_parts(self, program: Program, spool: Spool) -> None:
+        """Everything there is, wired; nothing runs yet."""
+        settings, directory = self.settings, self.directory
+        vantage = settings.node.name
+        policy = Policy(allow_loopback=settings.prober.allow_loopback)
+        nameservers = tuple(names.parse_name(name, None) for name in settings.zones.nameservers)
+        self.supervisor = Supervisor(program, directory, self._attached)
+        self.keeper = DatabaseKeeper(
+            self.database, settings.database.url, migrate_allowed=settings.database.migrate, has_state=self._has_state
+        )
+        self.publisher = Publisher(self.database, lambda: self.supervisor.link)
+        self.writer = Writer(self.keeper, self.publisher, WritePolicy(policy, nameservers))
+        self.recorder = HealthRecorder(self.keeper, spool, vantage)
+        self.flow = HealthFlow(lambda: self.supervisor.link, lambda: self.prober.vector())
+        self.prober = Prober(
+            vantage,
+            self.flow.verdicts_changed,
+            Collaborators(recorder=self.recorder, policy=AddressPolicy(allow_loopback=settings.prober.allow_loopback)),
+        )
+        self.desk = OperatorDesk(self.keeper, self.recorder, self.flow, self.prober, settings.health.alone)
+        self.vantages = Vantages(self.keeper, self.prober, vantage)
+        self.follower = Follower(self.keeper, self.prober, self.flow, self._state_before)
+        self.publisher.head_changed = self.follower.head_changed
+        self.configuration = Configuration(settings.geo.databases, vantage, directory.cookie_secrets)
+        self.geo = GeoWatcher(settings.geo.databases, self._offer_configuration)
+        self.housekeeper = Housekeeper(self.keeper, self._secrets_read)
+        self.files: ZoneFiles | None = None
+        if settings.zones.directory is not None:
+            self.files = ZoneFiles(settings.zones.directory, policy, self.keeper, self.writer.commit, vantage)
+        else:
+            self.publisher.gate.set()
+        self.report = Report(
+            settings,
+            self.supervisor,
+            self.keeper,
+            self.publisher,
+            self.prober,
+            self.recorder,
+            self.desk,
+            self.follower,
+            self.geo,
+            self.files,
+            self.housekeeper,
+        )
+
+    def _loops(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+        """Every background task. The dataplane's keeper and the database's come first: all others wait for what they bring."""
+        files = self.files
+        loops: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("dataplane", self.supervisor.run),
+            ("database", self.keeper.run),
+            ("publisher", self.publisher.run),
+            ("follower", self.follower.run),
+            ("prober", self._probe),
+            ("health", self.flow.run),
+            ("recorder", self.recorder.run),
+            ("operator", self.desk.run),
+            ("vantages", self.vantages.run),
+            ("housekeeping", self.housekeeper.run),
+            ("geo", self.geo.run),
+        ]
+        if files is not None:
+            loops.append(("zone files", lambda: files.run(self.settings.zones.mode, self.publisher.gate)))
+        return loops
+
+    async def _probe(self) -> None:
+        """Checks, and at the end what was not written yet."""
+        try:
+            await self.prober.run()
+        finally:
+            await self.recorder.flush()
+
+    # ---- what the parts tell each other ----
+
+    def _attached(self, link: LinkClient) -> None:
+        """A new link: configuration, health, and whatever revision is missing."""
+        self._offer_configuration()
+        self.flow.attached(link)
+        self.publisher.attached(link)
+
+    def _offer_configuration(self) -> None:
+        self.configuration.offer(self.supervisor.link, self.geo.generation)
+
+    def _secrets_read(self, secrets: Sequence[bytes]) -> None:
+        self.configuration.put_secrets(secrets)
+        self._offer_configuration()
+
+    def _has_state(self) -> bool:
+        """Whether the dataplane serves, or keeps, a state: then no new database may take its place."""
+        return self.publisher.served is not None or self.directory.holds_dataplane_state()
+
+    async def _state_before(self, session: Session) -> tuple[list[CheckState], Mapping[int, HealthEntry]]:
+        """What was believed before this process: the table's rows, overlaid by the spool's, and what the dataplane has in force."""
+        states = {state.endpoint_id: state for state in await healthtable.load_states(session, self.settings.node.name)}
+        states |= await asyncio.to_thread(self.recorder.spooled_states)
+        served: Mapping[int, HealthEntry] = {}
+        link = self.supervisor.link
+        if link is not None:
+            with suppress(DataplaneUnavailable):
+                served = {value_id: _as_verdict(entry) for value_id, entry in (await link.health_reported()).items()}
+        return list(states.values()), served
+
+    # ---- what the API and the command line ask ----
+
+    async def write(self, request: ChangeRequest, actor: Actor) -> WriteResult:
+        """Commit, publish every revision up to this one, wait at most two seconds for its adoption. Raises what the store raises,
+        ForeignHistory (409), DatabaseUnavailable and SchemaTooNew (503)."""
+        return await self.writer.write(request, actor)
+
+    async def explain(self, name: str, rtype: str, client: str) -> dict[str, Any]:
+        """The dataplane's trace of its own answer. Raises DataplaneUnavailable."""
+        link = self.supervisor.link
+        if link is None:
+            raise DataplaneUnavailable("the dataplane is not linked", hint="geodns status says why")
+        return await link.explain({"name": name, "type": rtype, "client": client})
+
+    def endpoints(self) -> list[EndpointReport]:
+        """Every check with its story."""
+        return self.prober.endpoints()
+
+    def endpoint(self, endpoint_id: str) -> EndpointReport | None:
+        """One check."""
+        return self.prober.endpoint(endpoint_id)
+
+    def overrides(self) -> list[Override]:
+        """Every override in force."""
+        return self.desk.in_force(datetime.now(UTC))
+
+    async def set_override(self, override: Override, actor: Actor) -> bool:
+        """Puts or takes back an override, in force on this node when it returns; whether the database has it already."""
+        return await self.desk.set_override(override, actor)
+
+    async def set_freeze(self, is_on: bool, reason: str, actor: Actor) -> None:
+        """Stops all changes by health, or lets them go on."""
+        await self.desk.set_freeze(is_on, reason, actor)
+
+    @property
+    def frozen(self) -> str | None:
+        """Why health stands still, or None."""
+        return self.desk.frozen
+
+    def status(self) -> dict[str, Any]:
+        """Now, as a JSON object with `problems`, a list of sentences."""
+        return self.report.status()
+
+    def readiness(self) -> tuple[bool, str]:
+        """Whether queries are answered as they should be, and why not."""
+        return self.report.readiness()
+
+    def counters(self) -> Figures:
+        """The dataplane's counters, as last heard."""
+        return self.report.counters()
+
+    def figures(self) -> Figures:
+        """What the node knows, for metrics."""
+        return self.report.figures()
+
+
+def _judge_end(error: BaseException | None) -> Ending:
+    """
+    | the block ended by | of the dataplane ends |
+    |---|---|
+    | nothing, Ctrl-C | everything |
+    | one of our own errors: the API could not start | what this process started |
+    | a defect | nothing |
+    """
+    if error is None or isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
+        return Ending.EVERYTHING
+    return Ending.WHAT_WE_STARTED if isinstance(error, GeodnsError) else Ending.NOTHING
+
+
+def _as_verdict(entry: frames.HealthEntry) -> HealthEntry:
+    return HealthEntry(entry.down, max(1, entry.factor), entry.ttl_bound_s, entry.since_ms)
+
+
+def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
