@@ -6,7 +6,6 @@ does not have: a setting that silently does nothing is worse than none.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -167,7 +166,7 @@ class _Judge:
         if unknown := [key for key in rule if key not in ("asns", "lists", "pool", "subnets")]:
             raise BadSetting("has the keys asns, lists, pool, subnets; geos belong into dynamic.rules", f"/{token(unknown[0])}")
         pool = rule.get("pool")
-        if pool not in self.owned.pools or not isinstance(pool, str):
+        if not isinstance(pool, str) or pool not in self.owned.pools:
             raise BadSetting("names no pool of this record; write one of dynamic.pools", "/pool")
         asns = tuple(_asn(item, f"/asns/{index}") for index, item in _items(rule, "asns"))
         lists = tuple(_list_name(item, f"/lists/{index}") for index, item in _items(rule, "lists"))
@@ -244,7 +243,7 @@ def _choice(kind: type[Select] | type[AllDown], value: object) -> Select | AllDo
 
 
 def _number(value: object, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise BadSetting(f"is a number from {low} to {high}")
     return float(value)
 

@@ -103,7 +103,7 @@ class Address:
 
     def encode(self, value: object, origin: Name) -> bytes:
         try:
-            return self.kind(str(value)).packed
+            return self.kind(value if isinstance(value, str) else "").packed
         except AddressValueError:
             family = "IPv4" if self.kind is IPv4Address else "IPv6"
             raise BadRdata("bad-address", f"{quote(value)} is not an {family} address") from None

@@ -12,6 +12,7 @@ Three words, because octoDNS's `lenient` softens only its own reasons:
 from __future__ import annotations
 
 import enum
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -35,6 +36,12 @@ class Policy:
 
 
 STRICT = Policy()
+
+MAX_QUOTED = 80
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = MAX_QUOTED
+_SHORT.maxlevel = 3  # and so no nesting, however deep, runs out of stack
 
 
 @dataclass(slots=True)
@@ -73,5 +80,8 @@ def token(key: object) -> str:
 
 def quote(value: object) -> str:
     """A value as a message shows it: shortened, because a message must stay a sentence whatever was sent."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:  # Python shows no integer of more than 4300 digits
+        return "a huge number"
+    return text if len(text) <= MAX_QUOTED else f"{text[: MAX_QUOTED - 3]}..."

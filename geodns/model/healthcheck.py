@@ -6,7 +6,6 @@ name). Keys that the protocol does not use are set to their defaults, so that ch
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -307,7 +306,7 @@ def _status(value: object) -> tuple[tuple[int, int], ...]:
     items = value if isinstance(value, list | tuple) else [value]
     ranges: list[tuple[int, int]] = []
     for item in items:
-        match = re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", str(item))
+        match = re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", item if isinstance(item, str) else quote(item))
         if not match or int(match[2] or match[1]) < int(match[1]):
             raise BadSetting('holds status codes such as 200 and ranges such as "200-299"', "/status")
         ranges.append((int(match[1]), int(match[2] or match[1])))
@@ -363,7 +362,7 @@ def _text(value: object) -> str:
 
 def _seconds(low: float, high: float) -> Callable[[object], float]:
     def parse(value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not low <= value <= high:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise BadSetting(f"is a number of seconds from {low:g} to {high:g}")
         return float(value)
 

@@ -81,5 +81,5 @@ def _show_direction(key: str, value: str, faults: list[BadRdata]) -> str:
 def _fraction(value: object) -> float | None:
     try:
         return float(value) if isinstance(value, int | float | str) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -218,6 +218,8 @@ def parse_value(rtype: int, value: object, apex: Name, findings: Findings, point
         wire, faults = b"", [BadRdata(error.code, str(error), getattr(error, "pointer", ""))]
     except UnicodeEncodeError:
         wire, faults = b"", [BadRdata("bad-text", "the text has half of a surrogate pair, which is no character; remove it")]
+    except (ValueError, RecursionError):  # octoDNS makes texts of numbers; Python makes none of huge ones, or of deep nesting
+        wire, faults = b"", [BadRdata("bad-value", f"{quote(value)} is not a value of this type")]
     for fault in faults:
         findings.error(pointer + fault.pointer, fault.code, str(fault))
     if faults:

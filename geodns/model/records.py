@@ -33,6 +33,7 @@ _KEYS = _PLAIN_KEYS | {"dynamic", "octodns", "geo", "name", "revision"}
 
 # Deeper than any real block, and shallow enough that no reader of the stored JSON runs out of stack.
 MAX_DEPTH = 32
+MAX_BITS = 1024  # of a number: what a JSON reader with doubles still takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,9 @@ def _is_lenient(data: Mapping[str, object]) -> bool:
 def _parse_owner(apex: Name, name: str | Name, data: Mapping[str, object], findings: Findings) -> Name | None:
     try:
         owner = name if isinstance(name, Name) else names.parse_name(name, apex)
-        if "name" in data and names.parse_name(str(data["name"]), apex) != owner:
-            findings.error("/name", "name-mismatch", f"`name` is {quote(data['name'])} and the record is at {names.to_text(owner, apex)}")
+        written = data.get("name", owner)
+        if written is not owner and (not isinstance(written, str) or names.parse_name(written, apex) != owner):
+            findings.error("/name", "name-mismatch", f"`name` is {quote(written)} and the record is at {names.to_text(owner, apex)}")
     except InvalidInput as error:
         findings.extend(error.problems)
         return None
@@ -137,12 +139,12 @@ def _parse_ttl(data: Mapping[str, object], rtype: int, default_ttl: int, finding
         findings.error("/ttl", "bad-ttl", f"{quote(written)} is not a number of seconds; write one from 0 to {MAX_TTL}")
         return 0
     if ttl < 0:
-        findings.fault("/ttl", "bad-ttl", f"the ttl {ttl} is below 0; write a number of seconds from 0 to {MAX_TTL}")
+        findings.fault("/ttl", "bad-ttl", f"the ttl {quote(ttl)} is below 0; write a number of seconds from 0 to {MAX_TTL}")
         return 0
     if ttl > MAX_TTL and rtype in rdata.STEERABLE:
-        findings.warn("/ttl", "long-ttl", f"the ttl {ttl} is above {MAX_TTL} (RFC 2181 §8) and counts as that; write less")
+        findings.warn("/ttl", "long-ttl", f"the ttl {quote(ttl)} is above {MAX_TTL} (RFC 2181 §8) and counts as that; write less")
     elif ttl > MAX_TTL:
-        findings.error("/ttl", "bad-ttl", f"the ttl {ttl} is above {MAX_TTL} (RFC 2181 §8); write less")
+        findings.error("/ttl", "bad-ttl", f"the ttl {quote(ttl)} is above {MAX_TTL} (RFC 2181 §8); write less")
     return min(ttl, MAX_TTL)
 
 
@@ -238,8 +240,10 @@ def _why_not_json(value: object, depth: int) -> str | None:
     if depth == 0:
         return f"is nested more than {MAX_DEPTH} deep; write it flatter"
     match value:
-        case None | bool() | int():
+        case None | bool():
             return None
+        case int():
+            return None if value.bit_length() <= MAX_BITS else "has a number of more than 300 digits; write it as a text"
         case str():
             return None if value.isascii() or not _SURROGATE.search(value) else "has half of a surrogate pair, which is no character"
         case float():

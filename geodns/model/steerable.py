@@ -54,7 +54,7 @@ def _parse_address(kind: type[IPv4Address] | type[IPv6Address], value: object, f
         findings.fault(pointer, "missing-value", "the value is empty; write an address or remove it")
         return None
     try:
-        address = kind(str(value))
+        address = kind(value if isinstance(value, str) else "")  # octoDNS makes texts of other values, none of which is an address
     except AddressValueError:
         family = "IPv4" if kind is IPv4Address else "IPv6"
         findings.error(pointer, "bad-address", f"{quote(value)} is not an {family} address; write one")

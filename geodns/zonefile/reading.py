@@ -16,7 +16,7 @@ from geodns.model.findings import STRICT, Policy
 from geodns.model.names import Name
 from geodns.model.record import ZoneContents
 from geodns.zonefile.master import read_master, read_master_text
-from geodns.zonefile.octodns import read_yaml, read_yaml_text
+from geodns.zonefile.octodns_yaml import read_yaml, read_yaml_text
 from geodns.zonefile.source import DEFAULT_TTL, Progress, Sink, TooManyProblems
 from geodns.zonefile.spool import Place, Spool, SpooledOwners, SpooledRrsets
 

@@ -10,7 +10,7 @@ It knows no syntax; it judges only what shows when records meet: repeated record
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -219,16 +219,17 @@ class SpooledOwners(Mapping[Name, Sequence[Rrset]]):
         return isinstance(owner, Name) and self.spool.has_owner(owner)
 
     def __iter__(self) -> Iterator[Name]:
-        for owner, _ in self._grouped():
+        for owner, _ in self.grouped():
             yield owner
 
     def __len__(self) -> int:
         return self.spool.count_owners()
 
-    def items(self) -> _OwnerItems:  # type: ignore[override]  # `check_zone` iterates it, and nothing else is offered
+    def items(self) -> _OwnerItems:
         return _OwnerItems(self)
 
-    def _grouped(self) -> Iterator[tuple[Name, list[Rrset]]]:
+    def grouped(self) -> Iterator[tuple[Name, list[Rrset]]]:
+        """Each owner name with its rrsets, in canonical order."""
         rrsets: list[Rrset] = []
         for rrset in self.spool.rrsets():
             if rrsets and rrsets[0].owner is not rrset.owner:
@@ -239,9 +240,12 @@ class SpooledOwners(Mapping[Name, Sequence[Rrset]]):
             yield rrsets[0].owner, rrsets
 
 
-@dataclass(frozen=True, slots=True)
-class _OwnerItems:
-    owners: SpooledOwners
+class _OwnerItems(ItemsView[Name, Sequence[Rrset]]):
+    """Items in one pass over the spool, where the inherited view would look up each owner name."""
+
+    def __init__(self, owners: SpooledOwners) -> None:
+        super().__init__(owners)
+        self._owners = owners
 
     def __iter__(self) -> Iterator[tuple[Name, Sequence[Rrset]]]:
-        return self.owners._grouped()
+        return self._owners.grouped()

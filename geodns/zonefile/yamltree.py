@@ -20,6 +20,7 @@ import yaml
 from geodns.zonefile.spool import Place
 
 MAX_DEPTH = 64  # a steered record is eight deep
+MAX_PLAIN = 64  # a plain scalar that is longer is a text; no number that means anything is
 MAX_NODES = 1_000_000  # in one entry, aliases counted as if written out; a record with 100,000 subnets has a tenth of it
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -239,7 +240,8 @@ class _Composer:
         place = Place(self._path, event.start_mark.line + 1)
         tag = event.tag
         if tag is None:
-            return Node(_resolve(event.value) if event.implicit[0] else event.value, place)
+            is_plain = event.implicit[0] and len(event.value) <= MAX_PLAIN
+            return Node(_resolve(event.value) if is_plain else event.value, place)
         if tag in ("!", _STR):
             return Node(event.value, place)
         if tag not in _CONSTRUCTED:

@@ -105,6 +105,23 @@ def test_a_bad_record_is_refused_with_every_problem(data: Any, rtype: str | None
     assert found(parsed) == errors
 
 
+def test_absurd_numbers_and_nesting_are_refused_and_not_choked_on() -> None:
+    deep: Any = []
+    for _ in range(900):
+        deep = [deep]
+    huge = 1 << 20000
+    for junk in (deep, huge, -huge, float("nan"), float("inf"), "9" * 5000, "\ud800"):
+        for data in (
+            {"type": "A", "ttl": junk, "value": "192.0.2.1", "octodns": {"x": junk}},
+            {"type": "A", "value": junk, "dynamic": junk, "octodns": junk},
+            steered(
+                answers=junk, min_up=junk, ttl={"min": junk}, rules=[{"asns": [junk], "pool": junk}], values={"192.0.2.10": {"site": junk}}
+            ),
+            steered(healthcheck={"interval": junk, "port": junk, "expect": {"status": junk}, "headers": {"X-A": junk}, "quorum": junk}),
+        ):
+            assert parse(data).rrset is None
+
+
 def test_unknown_keys_of_a_record_are_warned_of() -> None:
     parsed = parse({"type": "A", "value": "192.0.2.1", "vlaues": []})
     assert parsed.rrset

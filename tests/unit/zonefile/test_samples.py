@@ -19,7 +19,7 @@ from geodns.model.findings import Policy
 from geodns.model.names import parse_zone_name, zone_text
 from geodns.model.records import parse_record
 from geodns.zonefile import find_zone_sources, read_zone
-from tests.unit.zonefile.test_octodns import read_with_octodns
+from tests.unit.zonefile.test_octodns_yaml import read_with_octodns
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT / "zones"
