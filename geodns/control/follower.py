@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import structlog
 
 from geodns.control.health import HealthFlow
 from geodns.control.keeper import DatabaseKeeper
 from geodns.control.loops import finish
-from geodns.control.publisher import from_store
+from geodns.control.publisher import Step, choose_step, from_store
 from geodns.control.targets import Key, Watched, WatchList, watch
 from geodns.errors import DatabaseUnavailable, SchemaTooNew
 from geodns.model import names
@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 # Beyond this many changed owner names all steered rrsets are read anew.
 MAX_OWNERS = 5_000
 RETRY_S = 1.0
+# Heads are told; this is for a foreign history that becomes ours again without a new head.
+LOOK_S = 5.0
 
 Before = Callable[[Session], Awaitable[tuple[list[CheckState], Mapping[int, HealthEntry]]]]
 """The states of this vantage's checks and what the dataplane serves, from before this process."""
@@ -37,8 +39,11 @@ Before = Callable[[Session], Awaitable[tuple[list[CheckState], Mapping[int, Heal
 class Follower:
     """`run` in a task; `head_changed` wakes it."""
 
-    def __init__(self, keeper: DatabaseKeeper, prober: Prober, flow: HealthFlow, before: Before) -> None:
+    def __init__(
+        self, keeper: DatabaseKeeper, prober: Prober, flow: HealthFlow, *, before: Before, served: Callable[[], Triple | None]
+    ) -> None:
         self._keeper = keeper
+        self._served = served
         self._prober = prober
         self._flow = flow
         self._before = before
@@ -61,21 +66,26 @@ class Follower:
             except (DatabaseUnavailable, SchemaTooNew):
                 await asyncio.sleep(RETRY_S)
                 continue
-            await self._wake.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._wake.wait()
 
     async def catch_up(self) -> None:
         """Reads what changed since the last time, or everything at the first."""
         async with self._keeper.database.read() as session:
             head = from_store(await history.head(session))
-            if self._read is None:
-                await self._load(session, first=True)
-            elif head == self._read:
+            if head == self._read:
                 return
+            step, _ = await choose_step(session, head, self._served())
+            if step is Step.FOREIGN:
+                return  # its value ids are not those of what is served: what was known before stays in force
+            if self._read is None:
+                await self._load(session, head, first=True)
             elif not await self._keep_up(session, self._read, head):
-                await self._load(session, first=False)
+                await self._load(session, head, first=False)
             self._read = head
 
-    async def _load(self, session: Session, *, first: bool) -> None:
+    async def _load(self, session: Session, head: Triple, *, first: bool) -> None:
         async with aclosing(records.steered_rrsets(session)) as found:
             watched = [watch(stored) async for stored in found]
         self._watched.replace(watched)
@@ -85,7 +95,7 @@ class Follower:
             states, served = await self._before(session)
         # The prober first: the flow then takes its word for every value.
         self._prober.replace_targets(self._watched.targets(), stored=states, served=served)
-        self._flow.put_places(self._watched.places())
+        self._flow.put_places(head.lineage, self._watched.places())
         self.needs_location = self._watched.needs_location()
         log.info("the steered records are watched", records=len(watched))
 

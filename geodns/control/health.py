@@ -2,13 +2,14 @@
 
 A change goes out at once, within the same turn of the event loop as the outcome that made it; everything goes out whole once a second, from
 packed entries that are only made anew where something changed. Until the node knows which values there are (the store has been
-read once) nothing is sent at all: silence means keep.
+read once), and while the dataplane serves another history than theirs, nothing is sent at all: silence means keep.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
@@ -26,7 +27,7 @@ class HealthFlow:
 
     def __init__(self, link: Callable[[], LinkClient | None], vector: Callable[[], Mapping[int, ProberEntry]]) -> None:
         self.overlay = Overlay()
-        self.is_ready = False
+        self.lineage: uuid.UUID | None = None
         self._link = link
         self._vector = vector
         self._last: dict[int, ProberEntry] = {}
@@ -46,15 +47,15 @@ class HealthFlow:
         self.overlay.put_verdicts(entries)
         self._tell(self.overlay.apply(datetime.now(UTC), entries.keys()))
 
-    def put_places(self, places: Iterable[Place]) -> None:
-        """All values that there are; from now on the node knows what it speaks of."""
+    def put_places(self, lineage: uuid.UUID, places: Iterable[Place]) -> None:
+        """All values that there are in a history; from now on the node knows what it speaks of."""
         self.overlay.put_places(places)
         changed = self.overlay.apply(datetime.now(UTC))
         self._packed = {value_id: data for value_id, data in self._packed.items() if value_id in self.overlay.entries}
         self._joined = None
         self._tell(changed)
         self.refresh()
-        self.is_ready = True
+        self.lineage = lineage
         self.send_whole()
 
     def change_places(self, gone: Iterable[int], new: Iterable[Place]) -> None:
@@ -95,8 +96,8 @@ class HealthFlow:
 
     def send_whole(self) -> None:
         """Everything, to the present link."""
-        link = self._link()
-        if link is None or not self.is_ready:
+        link = self._addressee()
+        if link is None:
             return
         if self._joined is None:
             self._joined = b"".join(self._packed.values())
@@ -113,10 +114,17 @@ class HealthFlow:
             if entry == UNKNOWN:  # the dataplane assumes it of whatever a whole vector leaves out
                 self._packed.pop(value_id)
         self._joined = None
-        link = self._link()
-        if link is not None and self.is_ready:
+        link = self._addressee()
+        if link is not None:
             self._epoch += 1
             link.send_health(self._epoch, b"".join(packed.values()), whole=False)
+
+    def _addressee(self) -> LinkClient | None:
+        """The link, if what it serves has the value ids that we speak of: in another history they would name other values."""
+        link = self._link()
+        if link is None or self.lineage is None:
+            return None
+        return link if link.served is None or link.served.lineage == self.lineage else None
 
     def _pause_s(self) -> float:
         """Until the next whole vector, or the end of an override before that."""

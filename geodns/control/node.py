@@ -129,8 +129,9 @@ class Node:
         )
         self.desk = OperatorDesk(self.keeper, self.recorder, self.flow, self.prober, settings.health.alone)
         self.vantages = Vantages(self.keeper, self.prober, vantage)
-        self.follower = Follower(self.keeper, self.prober, self.flow, self._state_before)
+        self.follower = Follower(self.keeper, self.prober, self.flow, before=self._state_before, served=lambda: self.publisher.served)
         self.publisher.head_changed = self.follower.head_changed
+        self.publisher.lineage_changed = self.flow.send_whole
         self.configuration = Configuration(settings.geo.databases, vantage, directory.cookie_secrets)
         self.geo = GeoWatcher(settings.geo.databases, self._offer_configuration)
         self.housekeeper = Housekeeper(self.keeper, self._secrets_read)

@@ -92,6 +92,7 @@ class Publisher:
         self.problem: str | None = None
         self.gate = asyncio.Event()
         self.head_changed: Callable[[Triple], None] = lambda head: None
+        self.lineage_changed: Callable[[], None] = lambda: None
         self.behind_since_s: float | None = None
         self._database = database
         self._link = link
@@ -208,7 +209,9 @@ class Publisher:
         return served is not None and head is not None and served.lineage == head.lineage and served.revision >= revision
 
     def _note_adopted(self, served: Triple) -> None:
-        self._served = served
+        before, self._served = self._served, served
+        if before is None or before.lineage != served.lineage:
+            self.lineage_changed()
         if self.head is not None and served.lineage != self.head.lineage:
             return
         if self.head is not None and served.revision >= self.head.revision:

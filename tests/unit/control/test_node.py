@@ -401,6 +401,20 @@ async def test_a_verdict_outlives_control_and_dataplane(place: Place, servers: S
         await node.write(steered(servers.port, interval_s=60), ACTOR)
         await until_answer(place, "lb.example.com", ["127.0.0.2"])
     async with place.serving() as node:
-        await until(lambda: node.flow.is_ready)
+        await until(lambda: node.flow.lineage is not None)
         node.flow.send_whole()
         assert await place.ask("lb.example.com") == ["127.0.0.2"]
+
+
+async def test_a_foreign_history_leaves_the_health_of_what_is_served_alone(place: Place, servers: Servers) -> None:
+    servers.start("127.0.0.1")
+    servers.start("127.0.0.2")
+    async with place.serving() as node:
+        await node.write(steered(servers.port), ACTOR)
+        await until_answer(place, "lb.example.com", ["127.0.0.1"])
+        for file in place.state.glob("geodns.db*"):
+            file.unlink()
+        await migrate.upgrade(node.settings.database.url)
+        await until(lambda: node.publisher.foreign is not None)
+        servers.stop("127.0.0.1")
+        await until_answer(place, "lb.example.com", ["127.0.0.2"])
