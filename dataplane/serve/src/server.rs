@@ -82,6 +82,7 @@ impl Server {
         // Before root's powers are given up: only with them may the receive buffer exceed what the machine allows everybody.
         let sockets = open_sockets(settings)?;
         let _ = sys::raise_descriptor_limit();
+        sys::keep_files_private();
         if let Some(name) = &settings.user {
             become_user(name)?;
         }

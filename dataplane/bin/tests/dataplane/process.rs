@@ -64,6 +64,8 @@ pub struct Flags {
     pub listen: Vec<SocketAddr>,
     pub state: PathBuf,
     pub more: Vec<String>,
+    /// Shell commands that come first, to set limits that a process inherits.
+    pub limits: Option<&'static str>,
 }
 
 impl Flags {
@@ -71,7 +73,7 @@ impl Flags {
     pub fn on_loopback(state: &Path) -> Self {
         let (v4, v6) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
         let listen = [v4, v6].map(|addr| SocketAddr::new(addr, free_port(addr))).to_vec();
-        Self { listen, state: state.to_owned(), more: vec!["--workers".into(), "2".into(), "--supervised".into()] }
+        Self { listen, state: state.to_owned(), more: vec!["--workers".into(), "2".into(), "--supervised".into()], limits: None }
     }
 
     pub fn with(mut self, flags: &[&str]) -> Self {
@@ -84,7 +86,14 @@ impl Flags {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_geodns-dataplane"));
+        let program = env!("CARGO_BIN_EXE_geodns-dataplane");
+        let mut command = if let Some(limits) = self.limits {
+            let mut shell = Command::new("sh");
+            shell.arg("-c").arg(format!("{limits}; exec \"$0\" \"$@\"")).arg(program);
+            shell
+        } else {
+            Command::new(program)
+        };
         for addr in &self.listen {
             command.arg("--listen").arg(addr.to_string());
         }
@@ -165,6 +174,10 @@ impl Dataplane {
     pub fn wait(&mut self) -> ExitStatus {
         wait_until("the program ends", || self.child.try_wait().unwrap().is_some());
         self.child.wait().unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn is_running(&mut self) -> bool {

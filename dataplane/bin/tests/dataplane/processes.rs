@@ -89,6 +89,27 @@ fn ctrl_c_ends_one_that_stands_alone() {
     assert_eq!(plane.wait().code(), Some(0));
 }
 
+/// Tests run as root in containers and as somebody else elsewhere; each has its half of the promise.
+#[test]
+fn one_started_as_root_keeps_only_the_right_to_bind_and_nobody_else_can_change_users() {
+    let directory = Directory::new();
+    let flags = Flags::on_loopback(&directory.0).with(&["--user", "nobody"]);
+    // SAFETY: no pointers, cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        return check_refuses_to_start(&flags, 1, "cannot become the user nobody");
+    }
+    std::os::unix::fs::chown(&directory.0, Some(65_534), None).unwrap();
+    let plane = Dataplane::start(&flags);
+    for thread in std::fs::read_dir(format!("/proc/{}/task", plane.pid())).unwrap() {
+        let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+        assert!(field("Uid:").split_whitespace().all(|uid| uid == "65534"));
+        assert_eq!((field("CapEff:"), field("CapPrm:")), ("0000000000000400".into(), "0000000000000400".into()));
+    }
+    assert_eq!(plane.publisher().full(triple(1), &zone([192, 0, 2, 1])), Heard::Ack(triple(1)));
+    assert_eq!(ask_udp(plane.v4(), WWW).address(), Some([192, 0, 2, 1]));
+}
+
 #[test]
 fn a_socket_file_that_nobody_answers_on_is_replaced() {
     let directory = Directory::new();

@@ -156,3 +156,50 @@ fn being_killed_from_outside_says_nothing_about_the_state() {
     }
     check_serves(&plane, 3);
 }
+
+/// What a process may write to one file, from now on.
+fn limit_files(plane: &Dataplane, bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
+    let pid = i32::try_from(plane.pid()).unwrap();
+    // SAFETY: the pointer is to `limit`, which outlives the call; the pid is that of a child that has not been waited for.
+    assert_eq!(unsafe { libc::prlimit(pid, libc::RLIMIT_FSIZE, &raw const limit, std::ptr::null_mut()) }, 0);
+}
+
+#[test]
+fn a_full_disk_is_loud_stops_nothing_and_is_made_good_when_there_is_room() {
+    let directory = Directory::new();
+    let mut flags = Flags::on_loopback(&directory.0);
+    // The nearest thing to a full disk: writes fail with an error instead of a signal.
+    flags.limits = Some("trap '' XFSZ");
+    let plane = Dataplane::start(&flags);
+    serve_up_to(&plane, 3);
+    let mut control = plane.publisher();
+    limit_files(&plane, 8192);
+    let bulk = texts("bulk.example.com", 20_000);
+    assert_eq!(control.delta(triple(3), triple(4), &[bulk.clone(), address(WWW, [192, 0, 2, 4])]), Heard::Ack(triple(4)));
+    check_serves(&plane, 4);
+    assert!(plane.publisher().status()["disk"]["last_error"].is_string());
+    assert!(plane.said().contains("cannot be kept on disk"));
+    let mut changes = zone([192, 0, 2, 5]);
+    changes.push(bulk);
+    assert_eq!(plane.publisher().full(triple(5), &changes), Heard::Ack(triple(5)));
+    check_serves(&plane, 5);
+    limit_files(&plane, libc::RLIM_INFINITY);
+    wait_until("the state is on disk again", || plane.publisher().status()["disk"]["last_error"].is_null());
+    let plane = plane.kill_and_restart();
+    check_serves(&plane, 5);
+}
+
+#[test]
+fn a_full_disk_at_the_last_moment_loses_only_what_did_not_fit() {
+    let directory = Directory::new();
+    let mut flags = Flags::on_loopback(&directory.0);
+    flags.limits = Some("trap '' XFSZ");
+    let plane = Dataplane::start(&flags);
+    serve_up_to(&plane, 3);
+    limit_files(&plane, 8192);
+    let bulk = texts("bulk.example.com", 20_000);
+    let heard = plane.publisher().delta(triple(3), triple(4), &[bulk, address(WWW, [192, 0, 2, 4])]);
+    assert_eq!(heard, Heard::Ack(triple(4)));
+    check_serves(&plane.kill_and_restart(), 3);
+}

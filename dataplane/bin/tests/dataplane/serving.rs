@@ -67,7 +67,12 @@ fn a_wildcard_listener_answers_from_the_address_that_was_asked() {
     let directory = Directory::new();
     let wildcard_v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), free_port(Ipv4Addr::UNSPECIFIED.into()));
     let wildcard_v6: SocketAddr = format!("[::]:{}", free_port("::".parse().unwrap())).parse().unwrap();
-    let flags = Flags { listen: vec![wildcard_v4, wildcard_v6], state: directory.0.clone(), more: vec!["--workers".into(), "2".into()] };
+    let flags = Flags {
+        listen: vec![wildcard_v4, wildcard_v6],
+        state: directory.0.clone(),
+        more: vec!["--workers".into(), "2".into()],
+        limits: None,
+    };
     let plane = Dataplane::start(&flags);
     assert_eq!(plane.publisher().full(triple(1), &zone([192, 0, 2, 1])), Heard::Ack(triple(1)));
     for (from, asked) in [("127.0.0.1:0", "127.0.0.1"), ("127.0.0.1:0", "127.0.0.77"), ("[::1]:0", "::1")] {

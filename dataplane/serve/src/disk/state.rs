@@ -1,9 +1,8 @@
 //! The files as the adopter's thread sees them: appended to before an acknowledgement, and handed to threads of their own for all that may wait
 //! for a disk. Nothing here stops service: what cannot be written is said in `status` and in the log, and is tried again.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,7 +92,7 @@ impl Paths {
 pub fn take_directory(directory: &Path) -> Result<File, String> {
     let fail = |what: &str, error: &io::Error| format!("the state directory {} {what}: {error}", directory.display());
     let paths = Paths::new(directory);
-    DirBuilder::new().recursive(true).mode(0o700).create(&paths.locations).map_err(|error| fail("cannot be made", &error))?;
+    fs::create_dir_all(&paths.locations).map_err(|error| fail("cannot be made", &error))?;
     let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&paths.lock);
     let lock = lock.map_err(|error| fail("cannot be written", &error))?;
     match sys::lock_exclusively(&lock) {

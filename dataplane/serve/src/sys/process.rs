@@ -134,6 +134,12 @@ pub fn raise_descriptor_limit() -> io::Result<()> {
     }
 }
 
+/// What the process creates from now on is its user's alone: the state holds cookie secrets.
+pub fn keep_files_private() {
+    // SAFETY: no pointers, cannot fail.
+    unsafe { libc::umask(0o077) };
+}
+
 /// 64 bits that nobody can foresee.
 ///
 /// # Errors
