@@ -24,6 +24,6 @@ pub mod writer;
 
 pub use header::{Header, Opcode, Rcode};
 pub use key::NameKey;
-pub use name::{Name, NameBuf};
+pub use name::{Name, NameBuf, SharedName};
 pub use request::{Question, Request};
 pub use writer::Writer;

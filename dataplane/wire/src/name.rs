@@ -2,6 +2,7 @@
 //! Presentation form is written for reasons and traces only; it is never parsed here. Hashing and folding for lookups are in `key`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::reader::{Malformed, Reader};
 
@@ -127,6 +128,30 @@ impl fmt::Display for Name<'_> {
 impl fmt::Debug for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Name({self})")
+    }
+}
+
+/// A checked name that is shared between copies of what holds it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SharedName(Arc<[u8]>);
+
+impl SharedName {
+    /// The name as a checked slice.
+    #[inline]
+    pub fn as_name(&self) -> Name<'_> {
+        Name { wire: &self.0 }
+    }
+}
+
+impl From<Name<'_>> for SharedName {
+    fn from(name: Name<'_>) -> Self {
+        Self(Arc::from(name.wire))
+    }
+}
+
+impl fmt::Debug for SharedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_name().fmt(f)
     }
 }
 

@@ -7,6 +7,7 @@ use geodns_wire::{Name, NameKey, rtype};
 use super::ZoneSet;
 use super::check::{check_name, check_owner};
 use super::node::{NodeBuilder, NodeFlags};
+use super::page::NodeSummary;
 use super::zone::Zone;
 use crate::refused::Refused;
 use crate::spec::{Change, RrsetData, RrsetSpec};
@@ -20,13 +21,16 @@ pub struct ZoneEditor {
     apex: NameKey,
     owner: NameKey,
     node: NodeBuilder,
+    buffer: Vec<u8>,
     /// Zones that have no SOA yet or any more.
     without_soa: usize,
 }
 
 impl ZoneEditor {
     pub(super) fn new(set: ZoneSet) -> Self {
-        Self { set, apex: NameKey::new(), owner: NameKey::new(), node: NodeBuilder::default(), without_soa: 0 }
+        let mut apex = NameKey::new();
+        apex.set(Name::ROOT, set.seed);
+        Self { set, apex, owner: NameKey::new(), node: NodeBuilder::default(), buffer: Vec::new(), without_soa: 0 }
     }
 
     /// Applies one item; lists go to `steering`, and steered rrsets are compiled by it.
@@ -63,7 +67,7 @@ impl ZoneEditor {
         }
         let mut zone = Zone::new(apex);
         self.node.clear();
-        zone.insert(&self.apex, self.apex.labels(), &self.node, 0);
+        zone.insert(&self.apex, self.apex.labels(), &self.node, 0, &mut self.buffer);
         self.set.put(&self.apex, zone);
         self.without_soa = self.without_soa.saturating_add(1);
     }
@@ -97,7 +101,7 @@ impl ZoneEditor {
             };
         }
         build_node(&mut self.node, apex, owner, rrsets, steering)?;
-        zone.put_node(&self.owner, &mut self.node);
+        zone.put_node(&self.owner, &mut self.node, &mut self.buffer);
         Ok(())
     }
 }
@@ -131,7 +135,7 @@ fn build_node(
 
 impl Zone {
     /// Puts what `node` holds at `owner`; an empty node removes the owner name, unless names stand below it.
-    fn put_node(&mut self, owner: &NameKey, node: &mut NodeBuilder) {
+    fn put_node(&mut self, owner: &NameKey, node: &mut NodeBuilder, buffer: &mut Vec<u8>) {
         let labels = owner.labels();
         let old = self.node(owner, labels).map(|old| (old.flags(), old.children()));
         if let Some((flags, _)) = old {
@@ -141,8 +145,8 @@ impl Zone {
         match (old, node.is_empty()) {
             (None, true) => {}
             (None, false) => {
-                self.insert(owner, labels, node, 0);
-                self.link_to_parent(owner, labels);
+                self.insert(owner, labels, node, 0, buffer);
+                self.link_to_parent(owner, labels, buffer);
             }
             (Some((_, 0)), true) if labels > self.apex_labels => self.unlink(owner, labels),
             (Some((flags, children)), true | false) => {
@@ -166,29 +170,28 @@ impl Zone {
         }
     }
 
-    fn insert(&mut self, owner: &NameKey, labels: usize, node: &NodeBuilder, children: u32) {
+    fn insert(&mut self, owner: &NameKey, labels: usize, node: &NodeBuilder, children: u32, buffer: &mut Vec<u8>) {
         let key = self.owner_key(owner, labels);
         if let Some(page) = self.names.bucket_mut(key.tag) {
-            page.insert(key, node, children);
+            page.insert(key, node, children, buffer);
             self.names.entry_added();
         }
         self.deepest = self.deepest.max(labels);
     }
 
     /// The ancestors of a new name learn of it; those that do not exist become empty non-terminals.
-    fn link_to_parent(&mut self, owner: &NameKey, labels: usize) {
+    fn link_to_parent(&mut self, owner: &NameKey, labels: usize, buffer: &mut Vec<u8>) {
         let mut child = labels;
         while child > self.apex_labels {
-            let wildcard = if is_asterisk(owner, child) { NodeFlags::WILDCARD_BELOW } else { NodeFlags::default() };
-            let parent = child.wrapping_sub(1);
-            if let Some((flags, children)) = self.node(owner, parent).map(|node| (node.flags(), node.children())) {
-                self.patch(owner, parent, flags.with(wildcard), children.saturating_add(1));
+            let wildcard = wildcard_flag(owner, child);
+            child = child.wrapping_sub(1);
+            let known = self.update(owner, child, |flags, children| (flags.with(wildcard), children.saturating_add(1)));
+            if known.is_some() {
                 return;
             }
             let mut empty = NodeBuilder::default();
             empty.flag(wildcard);
-            self.insert(owner, parent, &empty, 1);
-            child = parent;
+            self.insert(owner, child, &empty, 1, buffer);
         }
     }
 
@@ -201,26 +204,23 @@ impl Zone {
                 page.remove(key);
                 self.names.entry_removed();
             }
-            let wildcard = if is_asterisk(owner, child) { NodeFlags::WILDCARD_BELOW } else { NodeFlags::default() };
+            let wildcard = wildcard_flag(owner, child);
             child = child.wrapping_sub(1);
-            let Some(parent) = self.node(owner, child) else { return };
-            let (flags, children, is_empty) = (parent.flags(), parent.children().saturating_sub(1), parent.rrset_count() == 0);
-            self.patch(owner, child, flags.without(wildcard), children);
-            if !is_empty || children > 0 {
-                return;
+            match self.update(owner, child, |flags, children| (flags.without(wildcard), children.saturating_sub(1))) {
+                Some(NodeSummary { rrsets: 0, children: 1 }) => {}
+                Some(_) | None => return,
             }
         }
     }
 
-    fn patch(&mut self, owner: &NameKey, labels: usize, flags: NodeFlags, children: u32) {
+    fn update(&mut self, owner: &NameKey, labels: usize, change: impl FnOnce(NodeFlags, u32) -> (NodeFlags, u32)) -> Option<NodeSummary> {
         let key = self.owner_key(owner, labels);
-        if let Some(page) = self.names.bucket_mut(key.tag) {
-            page.patch(key, flags, children);
-        }
+        self.names.bucket_mut(key.tag)?.update(key, change)
     }
 }
 
-/// Whether the leftmost of the last `labels` labels is the asterisk label.
-fn is_asterisk(owner: &NameKey, labels: usize) -> bool {
-    owner.octets(owner.start(labels), owner.start(labels.saturating_sub(1))) == b"\x01*"
+/// `WILDCARD_BELOW` for the parent, when the leftmost of the last `labels` labels is the asterisk label.
+fn wildcard_flag(owner: &NameKey, labels: usize) -> NodeFlags {
+    let label = owner.octets(owner.start(labels), owner.start(labels.saturating_sub(1)));
+    if label == b"\x01*" { NodeFlags::WILDCARD_BELOW } else { NodeFlags::default() }
 }

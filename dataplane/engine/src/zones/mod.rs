@@ -96,7 +96,7 @@ impl ZoneSet {
     pub fn zone(&self, key: &NameKey, labels: usize) -> Option<&Zone> {
         let tag = tag_of(key.hash(labels));
         let start = key.start(labels);
-        let same = |zone: &Zone| key.octets(start, start.wrapping_add(zone.apex.len())) == &*zone.apex;
+        let same = |zone: &Zone| zone.is_apex(key, start);
         self.zones
             .bucket(tag)?
             .entries()

@@ -291,11 +291,10 @@ impl NodeBuilder {
     /// Writes the node under its relative name: `head` and `tail` joined.
     pub(super) fn write(&self, name: (&[u8], &[u8]), first_steered: u16, children: u32, page: &mut Vec<u8>) {
         let length = name.0.len().wrapping_add(name.1.len());
-        page.push(self.flags.octet());
-        page.push(u8::try_from(length).unwrap_or(u8::MAX));
-        page.push(self.rrsets);
-        page.extend_from_slice(&first_steered.to_be_bytes());
-        page.extend_from_slice(&children.to_be_bytes());
+        let length = u8::try_from(length).unwrap_or(u8::MAX); // a name has at most 255
+        let [first0, first1] = first_steered.to_be_bytes();
+        let [children0, children1, children2, children3] = children.to_be_bytes();
+        page.extend_from_slice(&[self.flags.octet(), length, self.rrsets, first0, first1, children0, children1, children2, children3]);
         page.extend_from_slice(name.0);
         page.extend_from_slice(name.1);
         page.extend_from_slice(&self.octets);

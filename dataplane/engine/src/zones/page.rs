@@ -2,8 +2,11 @@
 //! two or three cache lines. Changing a page writes a new block; blocks are never changed while anybody else holds them.
 //!
 //! ```text
-//!   block = u16 entries, entries x u32 tag, entries x u32 end of its node, nodes (ends count from the first node)
+//!   block = u16 entries, u16 slots, slots x u32 tag, slots x u32 end of its node, nodes, room (ends count from the first node)
 //! ```
+//!
+//! A block that an insertion has made has a few free slots and some room behind the nodes for the next ones: loading a zone then makes a new
+//! block for every fourth name only. Any other change makes a block without slack.
 //!
 //! Steered rrsets stand beside the block, in the order of the nodes that they belong to.
 
@@ -13,10 +16,13 @@ use super::buckets::{Bucket, HashTag};
 use super::node::{CHILDREN_AT, FIRST_STEERED_AT, Node, NodeBuilder, NodeFlags};
 use crate::steer::Steered;
 
-/// Octets of the entry count.
-const COUNT: usize = 2;
+/// Octets of the counts of entries and slots.
+const COUNTS: usize = 4;
 /// Octets of a tag, and of an end.
 const WORD: usize = 4;
+/// Slots that a growing block has beyond its need, and as many average nodes of room. On average half of them stay free, which is about
+/// five octets a name.
+const SLACK: usize = 4;
 
 /// An owner name to look for: its tag, and the labels in front of the apex in two parts (the second is empty but for wildcards).
 #[derive(Debug, Clone, Copy)]
@@ -44,65 +50,91 @@ impl Page {
     /// The node of this owner name.
     #[inline]
     pub fn find(&self, key: OwnerKey<'_>) -> Option<Node<'_>> {
+        self.position(key).map(|(_, node)| node)
+    }
+
+    #[inline]
+    fn position(&self, key: OwnerKey<'_>) -> Option<(usize, Node<'_>)> {
+        let words = self.words();
         let tag = key.tag.to_be_bytes();
-        let (tags, _) = self.words().0.as_chunks::<WORD>();
-        let candidates = tags.iter().enumerate().filter(|(_, candidate)| **candidate == tag);
-        candidates.filter_map(|(index, _)| self.node(index)).find(|node| key.is(node.relative_name()))
+        let mut from = 0;
+        loop {
+            // Two tags are seldom alike: nearly always the first candidate is the node or there is none.
+            let index = from_index(words.tags, from, tag)?;
+            match words.node(index, self.steered()) {
+                Some(node) if key.is(node.relative_name()) => return Some((index, node)),
+                Some(_) | None => from = index.wrapping_add(1),
+            }
+        }
     }
 
     /// All nodes with their tags.
     pub fn nodes(&self) -> impl Iterator<Item = (HashTag, Node<'_>)> {
-        let (tags, _) = self.words().0.as_chunks::<WORD>();
-        tags.iter().enumerate().filter_map(|(index, tag)| Some((u32::from_be_bytes(*tag), self.node(index)?)))
+        let (words, steered) = (self.words(), self.steered());
+        words.tags.iter().enumerate().filter_map(move |(index, tag)| Some((u32::from_be_bytes(*tag), words.node(index, steered)?)))
     }
 
-    fn block(&self) -> &[u8] {
-        self.block.as_deref().unwrap_or(&[])
-    }
-
-    fn entries(&self) -> usize {
-        self.block().first_chunk().map_or(0, |count| usize::from(u16::from_be_bytes(*count)))
-    }
-
-    /// The tags, the ends and the nodes.
-    #[inline]
-    fn words(&self) -> (&[u8], &[u8], &[u8]) {
-        let size = self.entries().wrapping_mul(WORD);
-        let rest = self.block().get(COUNT..).unwrap_or(&[]);
-        let (tags, rest) = rest.split_at_checked(size).unwrap_or((&[], &[]));
-        let (ends, nodes) = rest.split_at_checked(size).unwrap_or((&[], &[]));
-        (tags, ends, nodes)
+    fn steered(&self) -> &[Arc<Steered>] {
+        self.steered.as_deref().unwrap_or(&[])
     }
 
     #[inline]
-    fn span(&self, index: usize) -> Option<(usize, usize)> {
-        let (ends, _) = self.words().1.as_chunks::<WORD>();
-        let end = u32::from_be_bytes(*ends.get(index)?);
-        let start = index.checked_sub(1).and_then(|before| ends.get(before)).map_or(0, |end| u32::from_be_bytes(*end));
-        Some((start as usize, end as usize))
+    fn words(&self) -> Words<'_> {
+        Words::read(self.block.as_deref().unwrap_or(&[])).unwrap_or_default()
     }
 
-    #[inline]
-    fn node(&self, index: usize) -> Option<Node<'_>> {
-        let (start, end) = self.span(index)?;
-        let octets = self.words().2.get(start..end)?;
-        Some(Node::new(octets, self.steered.as_deref().unwrap_or(&[])))
-    }
-
-    /// Puts a node that the page does not have. This is what loading a zone does all the time, hence block by block.
-    pub fn insert(&mut self, key: OwnerKey<'_>, node: &NodeBuilder, children: u32) {
-        let (tags, ends, nodes) = self.words();
-        let first_steered = u16::try_from(self.steered.as_deref().map_or(0, <[_]>::len)).unwrap_or(u16::MAX);
-        let mut last = Vec::new();
-        node.write((key.head, key.tail), first_steered, children, &mut last);
-        let count = u16::try_from(self.entries().wrapping_add(1)).unwrap_or(u16::MAX);
-        let end = u32::try_from(nodes.len().wrapping_add(last.len())).unwrap_or(u32::MAX);
-        let parts: [&[u8]; 7] = [&count.to_be_bytes(), tags, &key.tag.to_be_bytes(), ends, &end.to_be_bytes(), nodes, &last];
-        self.block = Some(Arc::from(parts.concat()));
-        if !node.steered().is_empty() {
-            let steered = self.steered.iter().flat_map(|all| all.iter()).chain(node.steered());
-            self.steered = Some(steered.cloned().collect());
+    /// Puts a node that the page does not have; `buffer` is memory to work with. Loading a zone does this all the time.
+    pub fn insert(&mut self, key: OwnerKey<'_>, node: &NodeBuilder, children: u32, buffer: &mut Vec<u8>) {
+        let first_steered = u16::try_from(self.steered().len()).unwrap_or(u16::MAX);
+        buffer.clear();
+        node.write((key.head, key.tail), first_steered, children, buffer);
+        if self.insert_in_place(key.tag, buffer).is_none() {
+            self.insert_in_new_block(key.tag, buffer);
         }
+        if !node.steered().is_empty() {
+            self.steered = Some(self.steered().iter().chain(node.steered()).cloned().collect());
+        }
+    }
+
+    /// `None` when somebody else holds the block, or it has no room.
+    fn insert_in_place(&mut self, tag: HashTag, node: &[u8]) -> Option<()> {
+        let words = self.words();
+        let (index, used, slots) = (words.tags.len(), words.used(), words.slots);
+        if index >= slots {
+            return None;
+        }
+        let block = Arc::get_mut(self.block.as_mut()?)?;
+        let (counts, rest) = block.split_first_chunk_mut::<COUNTS>()?;
+        let (tags, rest) = rest.split_at_mut_checked(slots.wrapping_mul(WORD))?;
+        let (ends, nodes) = rest.split_at_mut_checked(slots.wrapping_mul(WORD))?;
+        let end = used.wrapping_add(node.len());
+        nodes.get_mut(used..end)?.copy_from_slice(node);
+        *tags.as_chunks_mut().0.get_mut(index)? = tag.to_be_bytes();
+        *ends.as_chunks_mut().0.get_mut(index)? = u32::try_from(end).ok()?.to_be_bytes();
+        *counts = counts_octets(index.wrapping_add(1), slots);
+        Some(())
+    }
+
+    fn insert_in_new_block(&mut self, tag: HashTag, node: &[u8]) {
+        let words = self.words();
+        let entries = words.tags.len().wrapping_add(1);
+        let used = words.used().wrapping_add(node.len());
+        let slots = entries.wrapping_add(SLACK);
+        let room = used.checked_div(entries).unwrap_or(0).wrapping_mul(SLACK);
+        let size = COUNTS.wrapping_add(slots.wrapping_mul(WORD).wrapping_mul(2)).wrapping_add(used).wrapping_add(room);
+        let mut block = Vec::with_capacity(size);
+        let free = [0; SLACK * WORD];
+        block.extend_from_slice(&counts_octets(entries, slots));
+        block.extend_from_slice(words.tags.as_flattened());
+        block.extend_from_slice(&tag.to_be_bytes());
+        block.extend_from_slice(&free);
+        block.extend_from_slice(words.ends.as_flattened());
+        block.extend_from_slice(&u32::try_from(used).unwrap_or(u32::MAX).to_be_bytes());
+        block.extend_from_slice(&free);
+        block.extend_from_slice(words.nodes);
+        block.extend_from_slice(node);
+        block.resize(size, 0);
+        self.block = Some(Arc::from(block));
     }
 
     /// Puts a node in the place of the one of the same name.
@@ -127,21 +159,75 @@ impl Page {
         *self = builder.finish();
     }
 
-    /// Sets flags and number of children of a node; in place when nobody else holds the block.
-    pub fn patch(&mut self, key: OwnerKey<'_>, flags: NodeFlags, children: u32) {
-        let (tags, _) = self.words().0.as_chunks::<WORD>();
-        let is_it = |index: usize| self.node(index).is_some_and(|node| key.is(node.relative_name()));
-        let Some(index) = (0..tags.len()).find(|&index| tags.get(index) == Some(&key.tag.to_be_bytes()) && is_it(index)) else { return };
-        let header = COUNT.wrapping_add(tags.len().wrapping_mul(WORD).wrapping_mul(2));
-        let Some(start) = self.span(index).map(|(start, _)| start.wrapping_add(header)) else { return };
-        let Some(octets) = self.block.as_mut().and_then(|block| Arc::make_mut(block).get_mut(start..)) else { return };
-        if let Some(slot) = octets.first_mut() {
-            *slot = flags.octet();
-        }
-        if let Some(slot) = octets.get_mut(CHILDREN_AT..CHILDREN_AT.wrapping_add(WORD)) {
-            slot.copy_from_slice(&children.to_be_bytes());
-        }
+    /// Changes flags and number of children of a node, in place when nobody else holds the block. Says what the node was before.
+    pub fn update(&mut self, key: OwnerKey<'_>, change: impl FnOnce(NodeFlags, u32) -> (NodeFlags, u32)) -> Option<NodeSummary> {
+        let (index, node) = self.position(key)?;
+        let before = NodeSummary { rrsets: node.rrset_count(), children: node.children() };
+        let (flags, children) = change(node.flags(), before.children);
+        let words = self.words();
+        let header = COUNTS.wrapping_add(words.slots.wrapping_mul(WORD).wrapping_mul(2));
+        let start = words.span(index)?.0.wrapping_add(header);
+        let octets = Arc::make_mut(self.block.as_mut()?).get_mut(start..)?;
+        *octets.first_mut()? = flags.octet();
+        octets.get_mut(CHILDREN_AT..CHILDREN_AT.wrapping_add(WORD))?.copy_from_slice(&children.to_be_bytes());
+        Some(before)
     }
+}
+
+/// What an update found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeSummary {
+    pub rrsets: u8,
+    pub children: u32,
+}
+
+/// A block taken apart.
+#[derive(Debug, Clone, Copy, Default)]
+struct Words<'p> {
+    slots: usize,
+    tags: &'p [[u8; WORD]],
+    ends: &'p [[u8; WORD]],
+    /// Without the room behind them.
+    nodes: &'p [u8],
+}
+
+impl<'p> Words<'p> {
+    #[inline]
+    fn read(block: &'p [u8]) -> Option<Self> {
+        let (&[entries0, entries1, slots0, slots1], rest) = block.split_first_chunk::<COUNTS>()?;
+        let entries = usize::from(u16::from_be_bytes([entries0, entries1]));
+        let slots = usize::from(u16::from_be_bytes([slots0, slots1]));
+        let (tags, rest) = rest.split_at_checked(slots.wrapping_mul(WORD))?;
+        let (ends, nodes) = rest.split_at_checked(slots.wrapping_mul(WORD))?;
+        let mut words = Self { slots, tags: tags.as_chunks().0.get(..entries)?, ends: ends.as_chunks().0.get(..entries)?, nodes: &[] };
+        words.nodes = nodes.get(..words.used())?;
+        Some(words)
+    }
+
+    /// Octets of all nodes.
+    #[inline]
+    fn used(&self) -> usize {
+        self.ends.last().map_or(0, |end| u32::from_be_bytes(*end) as usize)
+    }
+
+    #[inline]
+    fn span(&self, index: usize) -> Option<(usize, usize)> {
+        let end = u32::from_be_bytes(*self.ends.get(index)?);
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| u32::from_be_bytes(*end));
+        Some((start as usize, end as usize))
+    }
+
+    #[inline]
+    fn node(&self, index: usize, steered: &'p [Arc<Steered>]) -> Option<Node<'p>> {
+        let (start, end) = self.span(index)?;
+        Some(Node::new(self.nodes.get(start..end)?, steered))
+    }
+}
+
+/// The index of the first tag equal to `tag`, from `from` on.
+#[inline]
+fn from_index(tags: &[[u8; WORD]], from: usize, tag: [u8; WORD]) -> Option<usize> {
+    tags.get(from..)?.iter().position(|candidate| *candidate == tag).map(|index| index.wrapping_add(from))
 }
 
 impl Bucket for Page {
@@ -208,8 +294,14 @@ impl PageBuilder {
         if entries == 0 {
             return Page::default();
         }
-        let count = u16::try_from(entries).unwrap_or(u16::MAX).to_be_bytes();
-        let parts: [&[u8]; 4] = [&count, &self.tags, &self.ends, &self.nodes];
+        let counts = counts_octets(entries, entries);
+        let parts: [&[u8]; 4] = [&counts, &self.tags, &self.ends, &self.nodes];
         Page { block: Some(Arc::from(parts.concat())), steered: (!self.steered.is_empty()).then(|| Arc::from(self.steered)) }
     }
+}
+
+fn counts_octets(entries: usize, slots: usize) -> [u8; COUNTS] {
+    let [entries0, entries1] = u16::try_from(entries).unwrap_or(u16::MAX).to_be_bytes();
+    let [slots0, slots1] = u16::try_from(slots).unwrap_or(u16::MAX).to_be_bytes();
+    [entries0, entries1, slots0, slots1]
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use geodns_wire::key::{NameKey, hash_label};
-use geodns_wire::{Name, rtype};
+use geodns_wire::{Name, SharedName, rtype};
 
 use super::buckets::{Buckets, HashTag};
 use super::node::{Node, Rrset, RrsetView};
@@ -13,7 +13,7 @@ use crate::spec::{Change, RrsetData, RrsetSpec, WireName};
 /// A zone as served. A copy shares everything that is not changed in it.
 #[derive(Debug, Clone)]
 pub struct Zone {
-    pub(super) apex: Arc<[u8]>,
+    pub(super) apex: SharedName,
     pub(super) apex_labels: usize,
     pub(super) soa: Option<Soa>,
     pub(super) names: Buckets<Page>,
@@ -44,12 +44,12 @@ impl Soa {
 impl Zone {
     pub(super) fn new(apex: Name<'_>) -> Self {
         let apex_labels = apex.labels().count();
-        Self { apex: Arc::from(apex.wire()), apex_labels, soa: None, names: Buckets::new(), cuts: 0, dnames: 0, deepest: apex_labels }
+        Self { apex: SharedName::from(apex), apex_labels, soa: None, names: Buckets::new(), cuts: 0, dnames: 0, deepest: apex_labels }
     }
 
     /// The zone's own name, lower-case.
     pub fn apex(&self) -> Name<'_> {
-        Name::from_wire(&self.apex).unwrap_or(Name::ROOT)
+        self.apex.as_name()
     }
 
     /// Labels of the apex.
@@ -86,7 +86,14 @@ impl Zone {
     /// Whether `key` lies at or below the apex.
     pub fn holds(&self, key: &NameKey) -> bool {
         let start = key.start(self.apex_labels);
-        key.labels() >= self.apex_labels && key.octets(start, start.wrapping_add(self.apex.len())) == &*self.apex
+        key.labels() >= self.apex_labels && self.is_apex(key, start)
+    }
+
+    /// Whether the octets of `key` from `start` are the apex; they end where it ends, because both have one root label.
+    #[inline]
+    pub(super) fn is_apex(&self, key: &NameKey, start: usize) -> bool {
+        let apex = self.apex().wire();
+        key.octets(start, start.wrapping_add(apex.len())) == apex
     }
 
     /// The node of the last `labels` labels of `key`, a name at or below the apex.
@@ -119,13 +126,13 @@ impl Zone {
         let nodes = self.names.iter().flat_map(Page::nodes).filter(|(_, node)| node.rrset_count() > 0);
         std::iter::once(zone).chain(nodes.map(|(_, node)| Change::PutOwner {
             apex: self.wire_apex(),
-            owner: [node.relative_name(), &self.apex].concat().into_boxed_slice(),
+            owner: [node.relative_name(), self.apex().wire()].concat().into_boxed_slice(),
             rrsets: node.rrsets().map(|rrset| spec_of(&rrset)).collect(),
         }))
     }
 
     fn wire_apex(&self) -> WireName {
-        self.apex.iter().copied().collect()
+        WireName::from(self.apex().wire())
     }
 
     pub(super) fn remember_soa(&mut self, node_rrsets: &[RrsetSpec]) {
