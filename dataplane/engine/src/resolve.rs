@@ -282,9 +282,9 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
     /// Step 3b: a referral. Not authoritative, unless CNAMEs of ours lead here: AA speaks for the first owner name (RFC 1035 §4.1.1).
     fn refer(&mut self, zone: &Zone, cut: &Node<'_>, labels: usize) -> Result<Step, Full> {
         let Some(Rrset { ttl, data: RrsetView::Static(rdatas), .. }) = cut.rrset(rtype::NS) else { return Ok(Step::Done(Rcode::ServFail)) };
+        let mut owner_at = self.suffix_at(labels);
         let Workspace { key, target_key, .. } = &mut *self.work;
         self.trace.step(PathStep::Delegation { cut: key.suffix(labels) });
-        let mut owner_at = None;
         for rdata in rdatas {
             let owner = (key.suffix(labels), owner_at);
             owner_at = self.writer.put_record(Section::Authority, owner, Fields::new(rtype::NS, ttl), rdata)?.owner;
@@ -305,12 +305,23 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
         if rcode == Rcode::NoError {
             self.trace.step(PathStep::NoData);
         }
-        if let Some(soa) = zone.soa() {
-            let owner = (self.work.key.suffix(zone.labels()), None);
-            let fields = Fields::new(rtype::SOA, soa.negative_ttl().min(negative_ttl));
-            self.writer.put_record(Section::Authority, owner, fields, &soa.rdata)?;
+        let Some(soa) = zone.soa() else { return Ok(Step::Done(rcode)) };
+        let ttl = soa.negative_ttl().min(negative_ttl);
+        match (self.suffix_at(zone.labels()), &soa.template) {
+            (Some(at), Some(template)) => self.writer.put_soa(at, template, ttl)?,
+            (at, _) => {
+                let owner = (self.work.key.suffix(zone.labels()), at);
+                self.writer.put_record(Section::Authority, owner, Fields::new(rtype::SOA, ttl), &soa.rdata)?;
+            }
         }
         Ok(Step::Done(rcode))
+    }
+
+    /// Where the last `labels` labels of the name stand, while it is the question's.
+    #[inline]
+    fn suffix_at(&self, labels: usize) -> Option<NameAt> {
+        let is_question = self.visited.count == 1 && labels > 0;
+        if is_question { NameAt::in_question(self.work.key.start(labels)) } else { None }
     }
 
     #[inline]

@@ -35,6 +35,19 @@ pub enum Section {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NameAt(u16);
 
+impl NameAt {
+    /// The suffix of the question's name that begins `octets` behind its start. The question is never compressed, so every suffix stands whole.
+    #[inline]
+    pub fn in_question(octets: usize) -> Option<Self> {
+        name_at(HEADER_LENGTH.wrapping_add(octets))
+    }
+
+    #[inline]
+    fn pointer(self) -> [u8; 2] {
+        (0xc000 | self.0).to_be_bytes()
+    }
+}
+
 /// The names written so far. Kept by the caller from reply to reply.
 #[derive(Debug, Clone)]
 pub struct NameTable {
@@ -141,17 +154,18 @@ impl<'b> Writer<'b> {
         self.counts = mark.counts;
     }
 
-    /// Copies the question as asked, with its case (RFC 1035 §4.1.2, RFC 4343 §4.1), and learns its name for compression.
+    /// Copies the question as asked, with its case (RFC 1035 §4.1.2, RFC 4343 §4.1).
     ///
     /// # Errors
     /// When there is no room.
     pub fn put_question(&mut self, question: &Question<'_>) -> Result<Option<NameAt>, Full> {
-        let at = self.put_name(question.qname)?;
+        let began = self.at;
+        self.put(question.qname.wire())?;
         let [t0, t1] = question.qtype.to_be_bytes();
         let [c0, c1] = question.qclass.to_be_bytes();
         self.put(&[t0, t1, c0, c1])?;
         self.questions = 1;
-        Ok(at)
+        Ok(if question.qname.is_root() { None } else { name_at(began) })
     }
 
     /// Octets as they are.
@@ -172,6 +186,9 @@ impl<'b> Writer<'b> {
     /// # Errors
     /// When there is no room.
     pub fn put_name(&mut self, name: Name<'_>) -> Result<Option<NameAt>, Full> {
+        if self.names.count == 0 {
+            self.learn_question(); // only now: most replies point at the question's whole name and at nothing else
+        }
         let (began, known) = (self.at, self.names.count);
         let mut suffix = name;
         loop {
@@ -180,7 +197,7 @@ impl<'b> Writer<'b> {
                 return Ok(if began.wrapping_add(1) == self.at { None } else { name_at(began) });
             }
             if let Some(target) = self.find(suffix) {
-                self.put(&(0xc000 | target.offset).to_be_bytes())?;
+                self.put(&NameAt(target.offset).pointer())?;
                 self.names.end_in_pointer(known, target.hops);
                 return Ok(if began.wrapping_add(2) == self.at { Some(NameAt(target.offset)) } else { name_at(began) });
             }
@@ -219,12 +236,20 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// A pointer to a name, or the name itself where there is nothing to point at.
-    #[inline]
-    fn put_owner(&mut self, owner: Name<'_>, at: Option<NameAt>) -> Result<Option<NameAt>, Full> {
-        match at {
-            Some(NameAt(offset)) => self.put(&(0xc000 | offset).to_be_bytes()).map(|()| at),
-            None => self.put_name(owner),
+    fn learn_question(&mut self) {
+        let mut at = HEADER_LENGTH;
+        let length = match self.questions {
+            0 => 0,
+            _ => self.buffer.get(at..).and_then(|octets| Name::read(&mut Reader::new(octets)).ok()).map_or(0, |name| name.wire().len()),
+        };
+        let end = at.wrapping_add(length);
+        while at < end {
+            let label = usize::from(self.buffer.get(at).copied().unwrap_or(0));
+            if label == 0 {
+                return;
+            }
+            self.names.add(end.wrapping_sub(at), at);
+            at = at.wrapping_add(label).wrapping_add(1);
         }
     }
 
@@ -240,26 +265,63 @@ impl<'b> Writer<'b> {
         fields: Fields,
         rdata: &[u8],
     ) -> Result<Written, Full> {
-        let owner_at = self.put_owner(owner.0, owner.1)?;
-        let names = compressible_names(fields.rtype);
-        let rdata_name = match names {
-            None => self.put_plain_rdata(fields, rdata).map(|()| None)?,
-            Some(names) => self.put_rdata_with_names(fields, rdata, names)?,
+        let (owner_at, rdata_name) = match (owner.1, compressible_names(fields.rtype)) {
+            (Some(at), None) => (self.put_pointed_record(at, fields, rdata).map(|()| Some(at))?, None),
+            (None, None) => (self.put_name(owner.0)?, self.put_plain_rdata(fields, rdata).map(|()| None)?),
+            (Some(at), Some(names)) => {
+                self.put(&at.pointer())?;
+                (Some(at), self.put_rdata_with_names(fields, rdata, names)?)
+            }
+            (None, Some(names)) => (self.put_name(owner.0)?, self.put_rdata_with_names(fields, rdata, names)?),
         };
         self.count(section);
         Ok(Written { owner: owner_at, rdata_name })
     }
 
+    /// The commonest record by far: its owner stands before, its rdata goes out as it is.
+    #[inline]
+    fn put_pointed_record(&mut self, at: NameAt, fields: Fields, rdata: &[u8]) -> Result<(), Full> {
+        let length = u16::try_from(rdata.len()).map_err(|_| Full)?;
+        let [p0, p1] = at.pointer();
+        let [t0, t1, c0, c1, s0, s1, s2, s3, l0, l1] = fields.octets(length);
+        self.put(&[p0, p1, t0, t1, c0, c1, s0, s1, s2, s3, l0, l1])?;
+        self.put_rdata(fields.rtype, rdata)
+    }
+
     fn put_plain_rdata(&mut self, fields: Fields, rdata: &[u8]) -> Result<(), Full> {
         let length = u16::try_from(rdata.len()).map_err(|_| Full)?;
         self.put(&fields.octets(length))?;
+        self.put_rdata(fields.rtype, rdata)
+    }
+
+    #[inline]
+    fn put_rdata(&mut self, rtype: u16, rdata: &[u8]) -> Result<(), Full> {
+        if let Ok(address) = <&[u8; 4]>::try_from(rdata) {
+            return self.put(address); // of known length: no call
+        }
         let began = self.at;
         self.put(rdata)?;
-        if let Some(before) = name_to_point_at(fields.rtype)
+        if let Some(before) = name_to_point_at(rtype)
             && let Ok(name) = Name::read(&mut Reader::at(rdata, before))
         {
             self.learn(name, began.wrapping_add(before));
         }
+        Ok(())
+    }
+
+    /// The SOA record of a denial, whose owner name stands at `at`.
+    ///
+    /// # Errors
+    /// When there is no room.
+    pub fn put_soa(&mut self, at: NameAt, soa: &SoaTemplate, ttl: u32) -> Result<(), Full> {
+        let began = self.at;
+        self.put(&soa.octets)?;
+        let record = self.buffer.get_mut(began..self.at).ok_or(Full)?;
+        for &position in &soa.pointers {
+            patch(record, usize::from(position), &at.pointer());
+        }
+        patch(record, SoaTemplate::TTL_AT, &ttl.to_be_bytes());
+        self.count(Section::Authority);
         Ok(())
     }
 
@@ -381,6 +443,75 @@ impl<'b> Writer<'b> {
     }
 }
 
+#[inline]
+fn patch(record: &mut [u8], at: usize, octets: &[u8]) {
+    if let Some(slot) = record.get_mut(at..at.wrapping_add(octets.len())) {
+        slot.copy_from_slice(octets);
+    }
+}
+
+/// A zone's SOA record as denials carry it, written once when the zone changes: only the pointers to the zone's name and the ttl are
+/// filled in later. Names that do not lie in the zone stand in it whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SoaTemplate {
+    octets: Box<[u8]>,
+    /// Where pointers to the apex stand: of the owner, and of MNAME and RNAME or, where these have none, again of the owner.
+    pointers: [u16; 3],
+}
+
+impl SoaTemplate {
+    const TTL_AT: usize = 6;
+
+    /// The template for SOA rdata of the zone `apex`; `None` for the root, which cannot be pointed at, and for malformed rdata.
+    pub fn new(apex: Name<'_>, rdata: &[u8]) -> Option<Self> {
+        if apex.is_root() {
+            return None;
+        }
+        let mut reader = Reader::new(rdata);
+        let (mname, rname) = (Name::read(&mut reader).ok()?, Name::read(&mut reader).ok()?);
+        let numbers = rdata.get(reader.position()..)?;
+        let mut octets = vec![0, 0];
+        octets.extend_from_slice(&Fields::new(rtype::SOA, 0).octets(0));
+        let rdata_at = octets.len();
+        let pointers = [0, append_relative(&mut octets, mname, apex)?, append_relative(&mut octets, rname, apex)?];
+        octets.extend_from_slice(numbers);
+        let length = u16::try_from(octets.len().checked_sub(rdata_at)?).ok()?;
+        patch(&mut octets, rdata_at.checked_sub(2)?, &length.to_be_bytes());
+        Some(Self { octets: octets.into_boxed_slice(), pointers })
+    }
+}
+
+/// Appends the labels of `name` above `apex` and room for a pointer, whose position it returns; or `name` whole, and 0.
+fn append_relative(octets: &mut Vec<u8>, name: Name<'_>, apex: Name<'_>) -> Option<u16> {
+    let above = name.wire().len().checked_sub(apex.wire().len()).and_then(|above| name.wire().split_at_checked(above));
+    match above {
+        Some((labels, rest)) if rest.eq_ignore_ascii_case(apex.wire()) && ends_at_label(name, labels.len()) => {
+            octets.extend_from_slice(labels);
+            let position = u16::try_from(octets.len()).ok()?;
+            octets.extend_from_slice(&[0, 0]);
+            Some(position)
+        }
+        Some(_) | None => {
+            octets.extend_from_slice(name.wire());
+            Some(0)
+        }
+    }
+}
+
+/// Whether a label of `name` begins at `offset`.
+fn ends_at_label(name: Name<'_>, offset: usize) -> bool {
+    let mut suffix = Some(name);
+    let wanted = name.wire().len().saturating_sub(offset);
+    while let Some(left) = suffix {
+        if left.wire().len() <= wanted {
+            return left.wire().len() == wanted;
+        }
+        suffix = left.parent();
+    }
+    false
+}
+
+#[inline]
 fn name_at(offset: usize) -> Option<NameAt> {
     u16::try_from(offset).ok().filter(|&offset| usize::from(offset) < POINTER_REACH).map(NameAt)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use geodns_wire::key::{NameKey, hash_label};
+use geodns_wire::writer::SoaTemplate;
 use geodns_wire::{Name, SharedName, rtype};
 
 use super::buckets::{Buckets, HashTag};
@@ -32,6 +33,8 @@ pub struct Soa {
     /// The last field of the rdata (RFC 2308 §4).
     pub minimum: u32,
     pub rdata: Arc<[u8]>,
+    /// `None` in the root zone.
+    pub template: Option<Arc<SoaTemplate>>,
 }
 
 impl Soa {
@@ -136,7 +139,7 @@ impl Zone {
     }
 
     pub(super) fn remember_soa(&mut self, node_rrsets: &[RrsetSpec]) {
-        self.soa = node_rrsets.iter().find(|rrset| rrset.rtype == rtype::SOA).and_then(soa_of);
+        self.soa = node_rrsets.iter().find(|rrset| rrset.rtype == rtype::SOA).and_then(|rrset| soa_of(self.apex(), rrset));
     }
 }
 
@@ -154,12 +157,13 @@ fn tag_of(hash: u64) -> HashTag {
     hash as u32
 }
 
-fn soa_of(rrset: &RrsetSpec) -> Option<Soa> {
+fn soa_of(apex: Name<'_>, rrset: &RrsetSpec) -> Option<Soa> {
     match &rrset.data {
         RrsetData::Static(rdatas) => {
             let rdata = rdatas.first()?;
             let minimum = rdata.last_chunk().map(|octets| u32::from_be_bytes(*octets))?;
-            Some(Soa { ttl: rrset.ttl, minimum, rdata: Arc::from(&**rdata) })
+            let template = SoaTemplate::new(apex, rdata).map(Arc::new);
+            Some(Soa { ttl: rrset.ttl, minimum, rdata: Arc::from(&**rdata), template })
         }
         RrsetData::Steered(_) => None,
     }
