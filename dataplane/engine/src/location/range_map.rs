@@ -5,9 +5,12 @@
 
 use super::address::Address;
 
-/// Buckets of the index, as a power of two. 2^16 buckets are 256 KiB, which a second-level cache holds, and leave a country database of 300,000
-/// ranges with four or five ranges a bucket.
-const MAX_BUCKET_BITS: u8 = 16;
+/// Ranges a bucket of the index, as a power of two. With four to eight of them, the binary search stays within one or two cache lines, and the index adds a byte
+/// a range: 256 KiB for a country database of 300,000 ranges, which a second-level cache holds.
+const BUCKET_FILL_BITS: u32 = 2;
+
+/// The most buckets, as a power of two: 4 MiB, for the millions of ranges of a city database.
+const MAX_BUCKET_BITS: u32 = 20;
 
 /// The whole address space cut into ranges, each with a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +127,8 @@ impl<A: Address, V: Copy> RangeMap<A, V> {
 
 /// The shift that spreads the span between the first and the last boundary over about as many buckets as there are ranges.
 fn bucket_shift<A: Address>(base: A, last: A, ranges: usize) -> u8 {
-    let wanted = usize::BITS.saturating_sub(ranges.leading_zeros()).min(u32::from(MAX_BUCKET_BITS));
+    // At least two buckets: then a shift below the width of an address always is enough.
+    let wanted = ranges.ilog2().saturating_sub(BUCKET_FILL_BITS).clamp(1, MAX_BUCKET_BITS);
     (0..A::BITS).find(|&shift| last.bucket(base, shift).checked_shr(wanted).unwrap_or(0) == 0).unwrap_or_default()
 }
 

@@ -4,6 +4,7 @@
 //! given to somebody else: slots and rule sets are reused only when the last rrset that names them is gone from every view.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Weak};
 
 use super::health::Slot;
@@ -20,6 +21,29 @@ pub const MAX_MERGED_MAPS: usize = 64;
 
 /// Rrsets compiled before unused ones are looked for the first time.
 const FIRST_SWEEP: usize = 1024;
+
+/// Hashes value ids by one multiplication: a whole vector of 100,000 values arrives every second, and ids are numbers that the store counts up.
+#[derive(Debug, Default, Clone, Copy)]
+struct IdHasher(u64);
+
+type IdHashing = BuildHasherDefault<IdHasher>;
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        // The map takes its place from the low bits and its tag from the high ones; the product is best in its high half.
+        self.0.rotate_left(32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32((*byte).into());
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15); // 2^64 over the golden ratio
+    }
+}
 
 /// A health vector, or a part of one.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,21 +68,12 @@ struct Interned {
     predicates: Arc<[Predicates]>,
 }
 
-/// Changes of lists that wait for the end of a transfer.
-#[derive(Debug, Default)]
-struct Staged {
-    /// A FULL replaces all lists.
-    replaces_all: bool,
-    changes: BTreeMap<String, Option<List>>,
-}
-
 /// Interns rule sets, lists and value ids; owned by the thread that adopts.
 #[derive(Debug)]
 pub struct SteeringEditor {
     tables: Arc<SteeringTables>,
     health: Arc<HealthTable>,
     lists: BTreeMap<String, List>,
-    staged: Option<Staged>,
     rule_sets: Vec<Option<Interned>>,
     rule_set_numbers: HashMap<Arc<[Predicates]>, u32>,
     free_rule_sets: Vec<u32>,
@@ -66,10 +81,10 @@ pub struct SteeringEditor {
     stale: HashSet<u32>,
     /// The id in each slot; 0 where a slot is free.
     ids: Vec<ValueId>,
-    slots: HashMap<ValueId, Slot>,
+    slots: HashMap<ValueId, Slot, IdHashing>,
     free_slots: Vec<Slot>,
     /// What was said of values that no rrset has had yet: health may come before the state.
-    unplaced: HashMap<ValueId, HealthEntry>,
+    unplaced: HashMap<ValueId, HealthEntry, IdHashing>,
     compiled: Vec<Weak<Steered>>,
     sweep_at: usize,
 }
@@ -80,15 +95,14 @@ impl Default for SteeringEditor {
             tables: Arc::default(),
             health: Arc::default(),
             lists: BTreeMap::new(),
-            staged: None,
             rule_sets: Vec::new(),
             rule_set_numbers: HashMap::new(),
             free_rule_sets: Vec::new(),
             stale: HashSet::new(),
             ids: Vec::new(),
-            slots: HashMap::new(),
+            slots: HashMap::default(),
             free_slots: Vec::new(),
-            unplaced: HashMap::new(),
+            unplaced: HashMap::default(),
             compiled: Vec::new(),
             sweep_at: FIRST_SWEEP,
         }
@@ -156,31 +170,7 @@ impl SteeringEditor {
         slot
     }
 
-    /// From now on lists wait for `commit`: a transfer changes nothing before its end. A FULL brings all lists anew.
-    pub fn begin(&mut self, replaces_all: bool) {
-        self.staged = Some(Staged { replaces_all, changes: BTreeMap::new() });
-    }
-
-    /// Puts the lists since `begin` in force.
-    pub fn commit(&mut self) {
-        let Some(staged) = self.staged.take() else { return };
-        if staged.replaces_all {
-            let gone: Vec<String> = self.lists.keys().filter(|name| !staged.changes.contains_key(*name)).cloned().collect();
-            for name in gone {
-                self.change_list(name, None);
-            }
-        }
-        for (name, list) in staged.changes {
-            self.change_list(name, list);
-        }
-    }
-
-    /// Forgets the lists since `begin`.
-    pub fn abandon(&mut self) {
-        self.staged = None;
-    }
-
-    /// Puts a named CIDR list in force, at once or at `commit`.
+    /// Puts a named CIDR list in force.
     ///
     /// # Errors
     /// `Refused` when a prefix has host bits or an impossible length.
@@ -191,27 +181,18 @@ impl SteeringEditor {
         let members: Vec<(Prefix, Membership)> = prefixes.iter().map(|prefix| (*prefix, Membership::Inside)).collect();
         let set = AddressMap::least(&members, Membership::Outside);
         let set = set.map_err(|_| Refused::limit(format!("list {name}: more prefixes than 32 bits can count")))?;
-        self.stage(name, Some(List { prefixes: prefixes.into(), set: Arc::new(set) }));
+        self.change_list(name, Some(List { prefixes: prefixes.into(), set: Arc::new(set) }));
         Ok(())
     }
 
-    /// The named list matches nobody from now on, or from `commit` on.
+    /// The named list matches nobody from now on.
     pub fn drop_list(&mut self, name: &str) {
-        self.stage(name.to_owned(), None);
+        self.change_list(name.to_owned(), None);
     }
 
     /// The lists in force, for compaction.
     pub fn lists(&self) -> impl Iterator<Item = (&str, &Arc<[Prefix]>)> {
         self.lists.iter().map(|(name, list)| (name.as_str(), &list.prefixes))
-    }
-
-    fn stage(&mut self, name: String, list: Option<List>) {
-        match &mut self.staged {
-            Some(staged) => {
-                staged.changes.insert(name, list);
-            }
-            None => self.change_list(name, list),
-        }
     }
 
     fn change_list(&mut self, name: String, list: Option<List>) {
@@ -247,39 +228,44 @@ impl SteeringEditor {
 
     /// Takes a health vector; true when anything differs from what was in force for a value that some rrset has.
     pub fn set_health(&mut self, update: HealthUpdate) -> bool {
-        let (entries, mut table) = match update {
+        match update {
             HealthUpdate::Whole(entries) => {
                 self.unplaced.clear();
-                (entries, HealthTable::silent(self.health.len()))
+                let mut table = HealthTable::silent(self.health.len());
+                for (id, entry) in &entries {
+                    match self.slots.get(id) {
+                        Some(slot) => table.put(*slot, entry),
+                        None => self.keep_unplaced(*id, entry),
+                    }
+                }
+                let changed = table != *self.health;
+                if changed {
+                    self.health = Arc::new(table);
+                }
+                changed
             }
             HealthUpdate::Changes(entries) => {
-                if !entries.iter().any(|(id, entry)| self.slots.get(id).is_some_and(|slot| self.health.entry(*slot) != *entry)) {
-                    self.keep_unplaced(&entries);
-                    return false;
+                let mut changed = false;
+                for (id, entry) in &entries {
+                    match self.slots.get(id) {
+                        Some(slot) if self.health.entry(*slot) != *entry => {
+                            Arc::make_mut(&mut self.health).put(*slot, entry);
+                            changed = true;
+                        }
+                        Some(_) => {}
+                        None => self.keep_unplaced(*id, entry),
+                    }
                 }
-                (entries, HealthTable::clone(&self.health))
-            }
-        };
-        self.keep_unplaced(&entries);
-        for (id, entry) in &entries {
-            if let Some(slot) = self.slots.get(id) {
-                table.put(*slot, entry);
+                changed
             }
         }
-        let changed = table != *self.health;
-        if changed {
-            self.health = Arc::new(table);
-        }
-        changed
     }
 
-    fn keep_unplaced(&mut self, entries: &[(ValueId, HealthEntry)]) {
-        for (id, entry) in entries.iter().filter(|(id, _)| !self.slots.contains_key(id)) {
-            if *entry == HealthEntry::default() {
-                self.unplaced.remove(id);
-            } else {
-                self.unplaced.insert(*id, *entry);
-            }
+    fn keep_unplaced(&mut self, id: ValueId, entry: &HealthEntry) {
+        if *entry == HealthEntry::default() {
+            self.unplaced.remove(&id);
+        } else {
+            self.unplaced.insert(id, *entry);
         }
     }
 

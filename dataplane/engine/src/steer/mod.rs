@@ -3,6 +3,7 @@
 //! `SteeringEditor` turns what control publishes into dense tables on the adopter's thread; `decide` reads them and nothing else. Deciding
 //! allocates nothing once `Picked` has grown to the largest pool, draws only from the randomness it is given, and never looks at a clock.
 
+mod block;
 mod editor;
 mod health;
 mod nearest;
@@ -139,7 +140,7 @@ impl Method {
     fn choose(&self, steered: &Steered, pool: u16, count: usize, rng: &mut impl Rng, picked: &mut Picked) {
         match self {
             Self::Weighted => weighted::draw(&mut picked.candidates, count, rng),
-            Self::Sticky { key } => sticky::choose(steered, *key, steered.pool(pool).map_or(0, |pool| pool.sites), count, picked),
+            Self::Sticky { key } => sticky::choose(steered, *key, steered.pool(pool).map_or(0, |pool| pool.sites as usize), count, picked),
             Self::Nearest { .. } => nearest::choose(steered, self.direction(), &mut picked.candidates, count, rng),
         }
     }

@@ -62,12 +62,12 @@ impl PoolState {
         for (_, value) in steered.pool_values(pool) {
             let word = health.word(value.slot);
             let weight = u64::from(value.weight);
-            match judge(value, word) {
+            match judge(&value, word) {
                 Standing::Up => state.up = state.up.saturating_add(weight),
                 Standing::Drained => state.drained = state.drained.saturating_add(weight),
                 Standing::Down => {}
             }
-            if value.status != Status::Down && !is_drained(value, word) {
+            if value.status != Status::Down && !is_drained(&value, word) {
                 state.counted = state.counted.saturating_add(weight);
             }
         }
@@ -120,7 +120,7 @@ pub(super) fn find_serving(steered: &Steered, health: &HealthTable, first: u16, 
 pub(super) fn collect(steered: &Steered, health: &HealthTable, serving: Serving, candidates: &mut Vec<Candidate>) {
     for (number, value) in steered.pool_values(serving.pool) {
         let word = health.word(value.slot);
-        if judge(value, word) == serving.standing {
+        if judge(&value, word) == serving.standing {
             candidates.push(Candidate::new(number, value.weight, word.factor()));
         }
     }

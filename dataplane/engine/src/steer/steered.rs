@@ -1,10 +1,10 @@
 //! A steered rrset, checked once and compiled for decisions: what a draw reads lies together, and everything else stays in the spec.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use geodns_wire::{Name, rtype};
 
+use super::block::Block;
 use super::health::Slot;
 use super::sticky;
 use crate::location::Direction;
@@ -24,12 +24,13 @@ pub(super) struct Value {
 }
 
 /// A pool: some of the values, and where to go on without them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Pool {
-    values: Range<usize>,
+    pub first: u32,
+    pub count: u32,
     pub fallback: Option<u16>,
     /// Number of distinct sites, where a value without one counts as its own.
-    pub sites: usize,
+    pub sites: u32,
 }
 
 /// What `sticky` knows of a value.
@@ -41,28 +42,34 @@ pub(super) struct StickyValue {
     pub value_hash: u64,
 }
 
+/// What every decision reads of a spec, beside the block.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    rtype: u16,
+    answers: Option<u16>,
+    select: Select,
+    all_down: AllDown,
+    ttl: u32,
+    ttl_range: Option<TtlRange>,
+    min_up: u32,
+    rule_set: u32,
+}
+
 /// A steered A, AAAA or CNAME rrset.
 ///
-/// Values are known by one number: those of the pools first, in order, then the record's own.
+/// Values are known by one number: those of the pools first, in order, then the record's own. With ten thousand rrsets most of what a decision reads is in no
+/// cache, so what it reads of one rrset lies in one block (`block`), and the rest behind pointers that it does not follow.
 #[derive(Debug)]
 pub struct Steered {
-    spec: SteeringSpec,
-    rtype: u16,
-    ttl: u32,
-    rule_set: u32,
-    rule_pools: Box<[u16]>,
-    pools: Box<[Pool]>,
-    values: Box<[Value]>,
-    own_slots: Box<[Slot]>,
+    head: Head,
+    block: Block,
     /// Only for `sticky`, one for each value of the pools.
     sticky: Box<[StickyValue]>,
     /// The owner name's part of the sticky key.
     owner_state: u64,
     /// Only for `nearest`, one for each value of the pools.
     directions: Box<[Option<Direction>]>,
-    rdata: Box<[u8]>,
-    /// Where each value's rdata ends; it starts where the one before ends.
-    rdata_ends: Box<[u32]>,
+    spec: Box<SteeringSpec>,
 }
 
 impl Steered {
@@ -73,51 +80,29 @@ impl Steered {
         ttl: u32,
         spec: SteeringSpec,
         rule_set: u32,
-        mut slot: impl FnMut(ValueId) -> Slot,
+        slot: impl FnMut(ValueId) -> Slot,
     ) -> Self {
-        let mut values = Vec::new();
-        let mut pools = Vec::new();
-        let mut sticky = Vec::new();
-        for pool in &spec.pools {
-            let first = values.len();
-            values.extend(pool.values.iter().map(|value| Value {
-                slot: slot(value.id),
-                weight: value.weight,
-                status: value.status,
-                drained: value.drained,
-            }));
-            let in_pool = sticky_values(pool);
-            let sites = in_pool.iter().map(|value| value.site).max().map_or(0, |last| last as usize).saturating_add(1);
-            if spec.select == Select::Sticky {
-                sticky.extend(in_pool);
-            }
-            pools.push(Pool { values: first..values.len(), fallback: pool.fallback, sites });
-        }
+        let sites: Vec<Vec<StickyValue>> = spec.pools.iter().map(sticky_values).collect();
+        let block = Block::new(&spec, &sites, slot);
+        let sticky = match spec.select {
+            Select::Sticky => sites.concat().into(),
+            Select::Weighted | Select::Nearest => Box::default(),
+        };
         let directions = match spec.select {
             Select::Nearest => pool_values(&spec).map(|value| value.coordinates.map(Direction::from_coordinates)).collect(),
             Select::Weighted | Select::Sticky => Box::default(),
         };
-        let mut rdata = Vec::new();
-        let mut rdata_ends = Vec::new();
-        for octets in pool_values(&spec).map(|value| &value.rdata).chain(spec.values.iter().map(|value| &value.rdata)) {
-            rdata.extend_from_slice(octets);
-            rdata_ends.push(u32::try_from(rdata.len()).unwrap_or(u32::MAX));
-        }
-        Self {
+        let head = Head {
             rtype,
+            answers: spec.answers,
+            select: spec.select,
+            all_down: spec.all_down,
             ttl,
+            ttl_range: spec.ttl,
+            min_up: spec.min_up,
             rule_set,
-            rule_pools: spec.rules.iter().map(|rule| rule.pool).collect(),
-            pools: pools.into(),
-            values: values.into(),
-            own_slots: spec.values.iter().map(|value| slot(value.id)).collect(),
-            sticky: sticky.into(),
-            owner_state: sticky::owner_state(owner),
-            directions,
-            rdata: rdata.into(),
-            rdata_ends: rdata_ends.into(),
-            spec,
-        }
+        };
+        Self { head, block, sticky, owner_state: sticky::owner_state(owner), directions, spec: Box::new(spec) }
     }
 
     /// What was published, unchanged.
@@ -127,51 +112,51 @@ impl Steered {
 
     /// The rrset's type.
     pub fn rtype(&self) -> u16 {
-        self.rtype
+        self.head.rtype
     }
 
     /// The rrset's ttl in seconds, before any bound.
     pub fn ttl(&self) -> u32 {
-        self.ttl
+        self.head.ttl
     }
 
     pub(super) fn select(&self) -> Select {
-        self.spec.select
+        self.head.select
     }
 
     pub(super) fn all_down(&self) -> AllDown {
-        self.spec.all_down
+        self.head.all_down
     }
 
     pub(super) fn min_up(&self) -> u32 {
-        self.spec.min_up
+        self.head.min_up
     }
 
     pub(super) fn ttl_range(&self) -> Option<TtlRange> {
-        self.spec.ttl
+        self.head.ttl_range
     }
 
     /// True for a CNAME: more than one value is no rrset (RFC 2181 §10.1).
     pub(super) fn is_single(&self) -> bool {
-        self.rtype == rtype::CNAME
+        self.head.rtype == rtype::CNAME
     }
 
     /// Values that an answer carries at most.
     pub(super) fn answers(&self) -> usize {
-        self.spec.answers.map_or(usize::MAX, usize::from)
+        self.head.answers.map_or(usize::MAX, usize::from)
     }
 
     pub(super) fn rule_set(&self) -> u32 {
-        self.rule_set
+        self.head.rule_set
     }
 
     /// The pool of a rule. Rule sets are made of the same rules, so the rule is there.
     pub(super) fn rule_pool(&self, rule: u16) -> u16 {
-        self.rule_pools.get(usize::from(rule)).copied().unwrap_or(0)
+        self.block.rule_pool(rule).unwrap_or(0)
     }
 
-    pub(super) fn pool(&self, pool: u16) -> Option<&Pool> {
-        self.pools.get(usize::from(pool))
+    pub(super) fn pool(&self, pool: u16) -> Option<Pool> {
+        self.block.pool(pool)
     }
 
     /// The pool, its fallback, the fallback's fallback and so on. `check` has refused loops.
@@ -181,16 +166,14 @@ impl Steered {
 
     /// The values of a pool with their numbers.
     #[inline]
-    pub(super) fn pool_values(&self, pool: u16) -> impl Iterator<Item = (u32, &Value)> {
-        let range = self.pool(pool).map_or(0..0, |pool| pool.values.clone());
-        let first = u32::try_from(range.start).unwrap_or(u32::MAX);
-        (first..).zip(self.values.get(range).unwrap_or_default())
+    pub(super) fn pool_values(&self, pool: u16) -> impl Iterator<Item = (u32, Value)> {
+        let (first, count) = self.pool(pool).map_or((0, 0), |pool| (pool.first, pool.count));
+        self.block.values(first, count)
     }
 
     /// Numbers and slots of the record's own values.
     pub(super) fn own_values(&self) -> impl Iterator<Item = (u32, Slot)> {
-        let first = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-        (first..).zip(self.own_slots.iter().copied())
+        self.block.values(self.block.own_first, u32::MAX).map(|(number, value)| (number, value.slot))
     }
 
     pub(super) fn sticky(&self, value: u32) -> Option<&StickyValue> {
@@ -206,22 +189,17 @@ impl Steered {
     }
 
     pub(super) fn rdata(&self, value: u32) -> Option<&[u8]> {
-        let value = value as usize;
-        let start = match value.checked_sub(1) {
-            Some(before) => *self.rdata_ends.get(before)? as usize,
-            None => 0,
-        };
-        self.rdata.get(start..*self.rdata_ends.get(value)? as usize)
+        self.block.rdata(value)
     }
 
     /// Every slot that the rrset reads.
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
-        self.values.iter().map(|value| value.slot).chain(self.own_slots.iter().copied())
+        self.block.values(0, u32::MAX).map(|(_, value)| value.slot)
     }
 
     /// Values in the largest set that a decision can choose from.
     pub(super) fn largest_choice(&self) -> usize {
-        self.pools.iter().map(|pool| pool.values.len()).chain([self.own_slots.len()]).max().unwrap_or(0)
+        self.spec.pools.iter().map(|pool| pool.values.len()).chain([self.spec.values.len()]).max().unwrap_or(0)
     }
 }
 
