@@ -1,0 +1,96 @@
+"""`/events`: what happened, as a list or as a server-sent stream (HTML standard, "Server-sent events").
+
+A client that asks for `text/event-stream` gets what happens from now on, or after its `Last-Event-ID`. The stream reads the store,
+which every node writes to, so that it tells of all nodes; while the database is away it is silent and goes on afterwards without a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+
+from aiohttp import web
+
+from geodns.api import models
+from geodns.api.binding import Call, Reply, set_common_headers
+from geodns.api.models import EventsQuery, Page
+from geodns.api.seam import Node
+from geodns.errors import DatabaseUnavailable, SchemaTooNew
+from geodns.store import events as store
+
+STREAM = "text/event-stream"
+
+POLL_S = 0.5
+"""Between two looks at the store: soon enough for eyes, and one indexed query that finds nothing."""
+
+COMMENT_S = 15.0
+"""A comment line at least this often keeps proxies from ending a quiet stream, and finds out that the client has gone."""
+
+BATCH = 500
+
+STOPPING = web.AppKey("STOPPING", asyncio.Event)
+"""Set when the API ends, so that streams end with it and not by force."""
+
+MAX_EVENT_ID = 2**63 - 1
+
+
+async def list_events(call: Call[Node, EventsQuery, None]) -> Reply | web.StreamResponse:
+    if STREAM in call.request.headers.get("Accept", ""):
+        return await _stream(call)
+    query = call.query
+    async with call.node.database.read() as session:
+        page = await store.list_events(session, kind=query.kind, cursor=query.cursor, limit=query.limit)
+    return Reply(Page[models.Event](items=[show_event(event) for event in page.items], next=page.next))
+
+
+def show_event(event: store.Event) -> models.Event:
+    """A stored event as the API shows it."""
+    return models.Event(id=event.id, at=event.at, node=event.node, kind=event.kind, subject=event.subject, detail=event.detail)
+
+
+async def _stream(call: Call[Node, EventsQuery, None]) -> web.StreamResponse:
+    position = await _first_position(call)
+    response = web.StreamResponse(headers={"Content-Type": STREAM, "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    set_common_headers(response, call.request_id)
+    await response.prepare(call.request)
+    loop, stopping = asyncio.get_running_loop(), call.request.app[STOPPING]
+    spoken_s = loop.time()
+    await response.write(b": geodns\n\n")
+    while not stopping.is_set():
+        found = await _read_after(call.node, position)
+        for event in found:
+            position = event.id
+            if call.query.kind in (None, event.kind):
+                await response.write(_encode(event))
+                spoken_s = loop.time()
+        if loop.time() - spoken_s >= COMMENT_S:
+            await response.write(b":\n\n")
+            spoken_s = loop.time()
+        if len(found) < BATCH:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await stopping.wait()
+    return response
+
+
+async def _first_position(call: Call[Node, EventsQuery, None]) -> int:
+    """After `Last-Event-ID`, else after the newest event there is."""
+    given = call.request.headers.get("Last-Event-ID", "")
+    if given.isascii() and given.isdigit() and int(given) <= MAX_EVENT_ID:
+        return int(given)
+    async with call.node.database.read() as session:
+        newest = (await store.list_events(session, limit=1)).items
+    return newest[0].id if newest else 0
+
+
+async def _read_after(node: Node, position: int) -> list[store.Event]:
+    with suppress(DatabaseUnavailable, SchemaTooNew):
+        async with node.database.read() as session:
+            return await store.events_after(session, position, BATCH)
+    return []
+
+
+def _encode(event: store.Event) -> bytes:
+    data = json.dumps(show_event(event).model_dump(mode="json"), ensure_ascii=False)
+    return f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n".encode()
