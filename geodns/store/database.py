@@ -24,7 +24,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, S
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
+import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -326,14 +328,18 @@ def make_engine(location: Location, *, pool_size: int, lock_s: float = _LOCK_POL
             # No `jit`: our statements take microseconds, compiling them takes milliseconds.
             connect_args={"timeout": CONNECT_S, "server_settings": {"application_name": "geodns", "jit": "off"}},
         )
+    path = location.path
+
+    async def connect() -> aiosqlite.Connection:
+        return await _connect_sqlite(path, lock_s)
+
     engine = create_async_engine(
         location.engine_url(),
+        async_creator=connect,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=STATEMENT_S,
-        connect_args={"timeout": lock_s},
     )
-    path = location.path
 
     def remember_file(_connection: Any, record: Any) -> None:
         record.info[_FILE] = _identity(path)
@@ -359,9 +365,24 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+async def _connect_sqlite(path: Path, lock_s: float) -> aiosqlite.Connection:
+    """A connection to a file that is there: `mode=rw` never makes an empty one.
+
+    The driver's own transaction control is switched off, because it begins late and not IMMEDIATE.
+    """
+    connection = aiosqlite.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=lock_s, isolation_level=None)
+    thread = connection._thread
+    thread.daemon = True  # a disk that hangs must not keep the process
+    try:
+        return await connection
+    except BaseException:
+        # aiosqlite tells its thread to end and does not wait; a loop that closes meanwhile would make it print a traceback.
+        await asyncio.shield(asyncio.to_thread(thread.join, CONNECT_S))
+        raise
+
+
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    """Every new SQLite connection. The driver's own transaction control is switched off: it begins late and not IMMEDIATE."""
-    connection.isolation_level = None
+    """Every new SQLite connection."""
     cursor = connection.cursor()
     for pragma in (
         "journal_mode = WAL",  # readers and the writer do not wait for each other

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
@@ -29,10 +28,8 @@ class Location:
         return str(self.path) if self.path is not None else self.url.set(drivername="postgresql").render_as_string(hide_password=True)
 
     def engine_url(self) -> sa.URL:
-        """The URL for SQLAlchemy. An SQLite file is opened with `mode=rw`, which never makes an empty one."""
-        if self.path is None:
-            return self.url
-        return sa.URL.create("sqlite+aiosqlite", database=f"file:{quote(str(self.path))}", query={"mode": "rw", "uri": "true"})
+        """The URL for SQLAlchemy, with the asynchronous driver."""
+        return self.url if self.path is None else sa.URL.create("sqlite+aiosqlite", database=str(self.path))
 
 
 def locate(url: str) -> Location:
