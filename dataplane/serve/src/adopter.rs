@@ -50,7 +50,10 @@ pub struct Adopter {
     options: Arc<Options>,
     sticky_prefix: (u8, u8),
     served: Option<Triple>,
+    /// Of the vector in force.
     health_epoch: u64,
+    /// What this publisher has said last; older is ignored.
+    least_epoch: u64,
     vector: Option<PartialVector>,
     transfer: Transfer,
     deltas: u32,
@@ -109,6 +112,7 @@ impl Adopter {
             sticky_prefix: crate::config::DEFAULT_STICKY_PREFIX,
             served: recovered.served,
             health_epoch: recovered.health.epoch,
+            least_epoch: 0,
             vector: None,
             transfer: Transfer::Idle,
             deltas: 0,
@@ -343,14 +347,19 @@ impl Adopter {
         Ok(())
     }
 
-    /// HEALTH. `is_first` says that nothing was taken from this connection before, whose epochs may then begin anew.
+    /// Another publisher takes over: what the last one left unfinished is forgotten, and epochs may begin anew.
+    pub fn change_publisher(&mut self) {
+        self.abort();
+        self.vector = None;
+        self.least_epoch = 0;
+    }
+
+    /// HEALTH.
     ///
     /// # Errors
-    /// More entries than the dataplane takes.
-    pub fn health_frame(&mut self, health: Health, is_first: bool) -> Result<(), Refused> {
-        if is_first {
-            self.vector = None;
-        } else if health.epoch < self.health_epoch {
+    /// More entries than the dataplane takes, or the end of a vector that did not begin.
+    pub fn health_frame(&mut self, health: Health) -> Result<(), Refused> {
+        if health.epoch < self.least_epoch {
             return Ok(());
         }
         if health.first {
@@ -373,6 +382,7 @@ impl Adopter {
             _ => Some(HealthUpdate::Changes(health.entries)),
         };
         self.health_epoch = epoch;
+        self.least_epoch = epoch;
         if update.is_some_and(|update| self.steering.set_health(update)) {
             self.publish();
             self.disk.health_changed();

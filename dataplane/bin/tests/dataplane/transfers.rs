@@ -173,7 +173,9 @@ fn health_is_in_force_at_once_also_between_the_chunks_of_a_transfer() {
     assert_eq!(answer(), Some(FIRST), "a whole vector replaces everything");
 
     let mut successor = plane.publisher();
-    successor.whole_health(3, &[(1, down())]);
+    // More than one frame, of which the first names value 1.
+    let many: Vec<(u32, HealthEntry)> = (1..5000).map(|id| (id, if id == 1 { down() } else { HealthEntry::default() })).collect();
+    successor.whole_health(3, &many);
     assert_eq!(successor.status()["health_epoch"], 3);
     assert_eq!(answer(), Some(OTHER), "epochs begin anew on a new connection");
 }

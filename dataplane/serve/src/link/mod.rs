@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use geodns_engine::refused::{RefusalCode, Refused};
 use geodns_link::LINK_VERSION;
-use geodns_link::frame::{Frame, Health, Hello, Ownership, Refuse, Role, pieces, put_whole_health};
+use geodns_link::frame::{Frame, Hello, Ownership, Refuse, Role, pieces, put_whole_health};
 use mio::event::Event;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -202,11 +202,11 @@ impl LinkServer {
             match session.attached {
                 Attached::No if now.duration_since(session.since) > ATTACH_TIMEOUT => self.close(number),
                 // A publisher that does not read gets no more of what it does not read.
-                Attached::Publisher { .. } if !session.has_unsent() => {
+                Attached::Publisher if !session.has_unsent() => {
                     self.send_status(number);
                     self.flush(number);
                 }
-                Attached::No | Attached::Publisher { .. } | Attached::Observer => {}
+                Attached::No | Attached::Publisher | Attached::Observer => {}
             }
         }
     }
@@ -291,7 +291,8 @@ impl LinkServer {
 
     fn close(&mut self, number: usize) {
         let Some(session) = self.sessions.get_mut(number).and_then(Option::take) else { return };
-        if matches!(session.attached, Attached::Publisher { .. }) {
+        if session.attached == Attached::Publisher {
+            log::info("control is detached", &[]);
             self.adopter.abort();
         }
     }
@@ -324,13 +325,13 @@ impl LinkServer {
             (_, Frame::Attach { .. }) => self.refuse_now(number, RefusalCode::State, "ATTACH for the second time"),
             (_, Frame::StatusRequest) => self.send_status(number),
             (_, Frame::Explain { id, json }) => self.explain(number, id, json),
-            (Attached::Publisher { health_is_new }, frame) => self.take_command(number, frame, health_is_new),
+            (Attached::Publisher, frame) => self.take_command(number, frame),
             (Attached::Observer, _) => self.refuse_now(number, RefusalCode::Role, "an observer may only ask"),
         }
     }
 
     /// Frames that only a publisher sends.
-    fn take_command(&mut self, number: usize, frame: Frame<'_>, health_is_new: bool) -> After {
+    fn take_command(&mut self, number: usize, frame: Frame<'_>) -> After {
         match frame {
             Frame::Begin(begin) => {
                 let revision = begin.triple.revision;
@@ -358,7 +359,10 @@ impl LinkServer {
                 self.adopter.abort();
                 After::GoOn
             }
-            Frame::Health(health) => self.take_health(number, health, health_is_new),
+            Frame::Health(health) => match self.adopter.health_frame(health) {
+                Ok(()) => After::GoOn,
+                Err(refused) => self.refuse(number, 0, &refused, After::GoOn),
+            },
             Frame::Config(json) => self.take_config(number, json),
             Frame::Hello(_) | Frame::Ack(_) | Frame::Refuse(_) | Frame::Status { .. } | Frame::Explained { .. } => {
                 self.refuse_now(number, RefusalCode::Role, "this frame is the dataplane's to send")
@@ -378,13 +382,12 @@ impl LinkServer {
                 Attached::Observer
             }
             Role::Publisher => {
-                let is_older = |session: &Option<Session>| {
-                    session.as_ref().is_some_and(|session| matches!(session.attached, Attached::Publisher { .. }))
-                };
+                let is_older = |session: &Option<Session>| session.as_ref().is_some_and(|session| session.attached == Attached::Publisher);
                 if let Some(older) = self.sessions.iter().position(is_older) {
                     self.close(older);
                 }
-                Attached::Publisher { health_is_new: true }
+                self.adopter.change_publisher();
+                Attached::Publisher
             }
         };
         if let Some(session) = self.session_mut(number) {
@@ -400,16 +403,6 @@ impl LinkServer {
             }
         }
         After::GoOn
-    }
-
-    fn take_health(&mut self, number: usize, health: Health, is_new: bool) -> After {
-        if let Some(session) = self.session_mut(number) {
-            session.attached = Attached::Publisher { health_is_new: false };
-        }
-        match self.adopter.health_frame(health, is_new) {
-            Ok(()) => After::GoOn,
-            Err(refused) => self.refuse(number, 0, &refused, After::GoOn),
-        }
     }
 
     fn take_config(&mut self, number: usize, json: &[u8]) -> After {

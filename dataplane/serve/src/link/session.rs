@@ -19,10 +19,7 @@ const MAX_OBSERVER_UNSENT: usize = 1024 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attached {
     No,
-    /// Until its first HEALTH, epochs may begin anew.
-    Publisher {
-        health_is_new: bool,
-    },
+    Publisher,
     Observer,
 }
 
@@ -99,7 +96,7 @@ impl Session {
             self.sent = 0;
         }
         let limit = match self.attached {
-            Attached::Publisher { .. } => MAX_PUBLISHER_UNSENT,
+            Attached::Publisher => MAX_PUBLISHER_UNSENT,
             Attached::Observer | Attached::No => MAX_OBSERVER_UNSENT,
         };
         if self.output.len() - self.sent > limit {
