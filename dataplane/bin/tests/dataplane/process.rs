@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -111,6 +112,11 @@ impl Flags {
     }
 }
 
+/// Connections are taken a little earlier than queries; HELLO is said when everything runs.
+fn says_hello(socket: &Path) -> bool {
+    UnixStream::connect(socket).and_then(|mut stream| stream.read_exact(&mut [0])).is_ok()
+}
+
 /// A running program; killed when the test ends.
 #[derive(Debug)]
 pub struct Dataplane {
@@ -137,9 +143,7 @@ impl Dataplane {
         let log = fs::OpenOptions::new().create(true).append(true).open(flags.state.with_extension("log")).unwrap();
         let child = flags.command().stderr(log).spawn().unwrap();
         let mut plane = Self { child, flags: flags.clone() };
-        wait_until("the program ends or takes connections", || {
-            plane.child.try_wait().unwrap().is_some() || std::os::unix::net::UnixStream::connect(plane.flags.socket()).is_ok()
-        });
+        wait_until("the program ends or says HELLO", || plane.child.try_wait().unwrap().is_some() || says_hello(&plane.flags.socket()));
         if plane.is_running() {
             return Some(plane);
         }
