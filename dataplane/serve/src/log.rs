@@ -107,7 +107,9 @@ fn json_line(level: Level, message: &str, fields: &[Field<'_>]) -> String {
     object.insert("level".into(), level.text().into());
     object.insert("message".into(), message.into());
     for (key, value) in fields {
-        object.insert((*key).into(), value.to_string().into());
+        let text = value.to_string();
+        let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
+        object.insert((*key).into(), number.map_or_else(|| text.into(), Into::into));
     }
     let mut line = serde_json::Value::Object(object).to_string();
     line.push('\n');
@@ -158,10 +160,11 @@ mod tests {
 
     #[test]
     fn a_line_is_json_whatever_its_fields_hold() {
-        let line = json_line(Level::Error, "broken", &[("reason", &"a \"quoted\"\nline")]);
+        let line = json_line(Level::Error, "broken", &[("reason", &"a \"quoted\"\nline"), ("zones", &3), ("tag", &"007")]);
         assert_eq!(line.matches('\n').count(), 1);
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&read["level"], &read["message"], &read["reason"]), (&"error".into(), &"broken".into(), &"a \"quoted\"\nline".into()));
+        assert_eq!((&read["zones"], &read["tag"]), (&3.into(), &"007".into()));
     }
 
     #[test]

@@ -52,11 +52,13 @@ impl Subscription {
         Self { published, generation, view }
     }
 
-    /// Takes what is in force now. To be called between receiving and answering.
-    pub fn refresh(&mut self) {
-        if self.published.generation.load(Ordering::SeqCst) != self.generation {
+    /// Takes what is in force now; true when it is another view than before. To be called between receiving and answering.
+    pub fn refresh(&mut self) -> bool {
+        let is_other = self.published.generation.load(Ordering::SeqCst) != self.generation;
+        if is_other {
             (self.generation, self.view) = self.published.current();
         }
+        is_other
     }
 
     /// The view that was in force at the last `refresh`.

@@ -27,23 +27,22 @@ impl Responder {
     /// # Errors
     /// The kernel has no randomness yet.
     pub fn new(published: Arc<Published>, counters: Arc<WorkerCounters>) -> std::io::Result<Self> {
-        Ok(Self {
-            subscription: Subscription::new(published),
-            rng: FastRng::from_seed(sys::random_u64()?),
-            scratch: Scratch::new(),
-            counters,
-            now_s: 0,
-        })
+        let rng = FastRng::from_seed(sys::random_u64()?);
+        let mut responder = Self { subscription: Subscription::new(published), rng, scratch: Scratch::new(), counters, now_s: 0 };
+        responder.scratch.fit(responder.subscription.view());
+        Ok(responder)
     }
 
     /// Takes what is in force now. To be called when there was nothing to answer, so that an old view is let go of.
     pub fn refresh(&mut self) {
-        self.subscription.refresh();
+        if self.subscription.refresh() {
+            self.scratch.fit(self.subscription.view());
+        }
     }
 
     /// To be called after queries have been received and before the first of them is answered.
     pub fn begin_batch(&mut self) {
-        self.subscription.refresh();
+        self.refresh();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         // RFC 9018 §4.3: cookies use serial number arithmetic, so the low half is the time.
         self.now_s = u32::try_from(since & u64::from(u32::MAX)).unwrap_or(0);
@@ -77,6 +76,7 @@ impl Responder {
     /// After a panic while answering: what it may have left half done is made anew.
     pub fn recover_from_panic(&mut self) {
         self.scratch = Scratch::new();
+        self.scratch.fit(self.subscription.view());
         self.counters.add(Counter::Panics, 1);
         self.counters.add(Counter::DroppedPanic, 1);
     }
