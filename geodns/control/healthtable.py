@@ -13,7 +13,7 @@ from typing import Any
 from geodns.control.overlay import OverrideKind
 from geodns.prober import CheckState, Transition, Verdict, Vote
 from geodns.publish.frames import Operator
-from geodns.store import health, overrides
+from geodns.store import events, health, overrides
 from geodns.store.audit import Actor, Source
 from geodns.store.database import Session
 
@@ -129,9 +129,11 @@ class Override:
 
 
 async def save(session: Session, vantage: str, rows: Sequence[TransitionRow], states: Iterable[CheckState]) -> None:
-    """Adds transitions to the history, in order, and puts the states of checks in place of the stored ones."""
+    """Adds transitions to the history and the events, in order, and puts the states of checks in place of the stored ones."""
     if rows:
-        await health.record_transitions(session, [_to_history(row) for row in rows])
+        history = [_to_history(row) for row in rows]
+        await health.record_transitions(session, history)
+        await events.record_verdicts(session, history)
     found = [_to_check_row(state, vantage) for state in states]
     if found:
         await health.save_states(session, found)

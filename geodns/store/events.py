@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
-from geodns.store.database import AnyRow, Session
+from geodns.store.batches import in_batches
+from geodns.store.database import LONG_STATEMENT_S, AnyRow, Session
+from geodns.store.health import TransitionRow
 from geodns.store.pages import Page, clamp_limit, make_page, read_cursor
 from geodns.store.schema import events, now
+
+VERDICT_CHANGED: Final = "verdict-changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,22 @@ class Event:
 async def record_event(session: Session, node: str, kind: str, subject: str, detail: Any = None) -> None:
     """Add an event."""
     await session.execute(events.insert(), {"at": now(), "node": node, "kind": kind, "subject": subject, "detail": detail})
+
+
+async def record_verdicts(session: Session, rows: Sequence[TransitionRow]) -> None:
+    """Tell of verdicts that changed, thousands at once if need be. `kind` is "verdict-changed", `subject` the check's id."""
+    told = [
+        {
+            "at": row.at,
+            "node": row.vantage,
+            "kind": VERDICT_CHANGED,
+            "subject": row.endpoint_id,
+            "detail": {"previous": row.previous, "verdict": row.verdict, "cause": row.cause, **(row.detail or {})},
+        }
+        for row in rows
+    ]
+    for batch in in_batches(told):
+        await session.execute(events.insert(), batch, limit_s=LONG_STATEMENT_S)
 
 
 async def list_events(session: Session, *, kind: str | None = None, cursor: str | None = None, limit: int | None = None) -> Page[Event]:

@@ -68,6 +68,23 @@ async def test_events_are_streamed_as_they_happen_and_resumed(api: Api) -> None:
         assert (await read_event(response))["event"] == "second"
 
 
+async def test_a_verdict_that_changed_is_an_event(api: Api) -> None:
+    at = datetime.now(UTC)
+    row = TransitionRow(
+        "abc", "node1", at, "up", "down", "connect refused", {"node1": "down"}, {"values": ["www.example.com/A/eu/192.0.2.10"]}
+    )
+    async with api.node.database.write() as session:
+        await events.record_verdicts(session, [row])
+    (event,) = (await api.check("GET", "/events?kind=verdict-changed")).body["items"]
+    assert (event["node"], event["subject"], datetime.fromisoformat(event["at"])) == ("node1", "abc", at)
+    assert event["detail"] == {
+        "previous": "up",
+        "verdict": "down",
+        "cause": "connect refused",
+        "values": ["www.example.com/A/eu/192.0.2.10"],
+    }
+
+
 async def test_endpoints_are_listed_with_their_values(api: Api) -> None:
     targets = [
         Target(1, "example.com", "www.example.com", "A", "eu", "192.0.2.10", http_check("192.0.2.10")),
