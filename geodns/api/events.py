@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -28,6 +30,9 @@ COMMENT_S = 15.0
 """A comment line at least this often keeps proxies from ending a quiet stream, and finds out that the client has gone."""
 
 BATCH = 500
+
+OVERLAP = 50
+"""Events that are looked at twice: more than are written between a transaction's first statement and its commit."""
 
 STOPPING = web.AppKey("STOPPING", asyncio.Event)
 """Set when the API ends, so that streams end with it and not by force."""
@@ -49,8 +54,42 @@ def show_event(event: store.Event) -> models.Event:
     return models.Event(id=event.id, at=event.at, node=event.node, kind=event.kind, subject=event.subject, detail=event.detail)
 
 
+@dataclass(slots=True)
+class Follower:
+    """Reads what is new in the store. On PostgreSQL a lower id may be committed after a higher one, so that the last few are looked at again."""
+
+    node: Node
+    position: int
+    _seen: deque[int] = field(default_factory=lambda: deque(maxlen=4 * OVERLAP))
+
+    @classmethod
+    async def begin(cls, node: Node, after: int | None) -> Follower:
+        """After an event, else after the newest one there is. Raises DatabaseUnavailable."""
+        async with node.database.read() as session:
+            if after is None:
+                newest = (await store.list_events(session, limit=1)).items
+                after = newest[0].id if newest else 0
+            before = await store.events_after(session, max(0, after - OVERLAP), OVERLAP)
+        follower = cls(node, after)
+        follower._seen.extend(event.id for event in before if event.id <= after)
+        return follower
+
+    async def read(self) -> list[store.Event]:
+        """What was not read before; nothing while the database is away."""
+        with suppress(DatabaseUnavailable, SchemaTooNew):
+            async with self.node.database.read() as session:
+                found = await store.events_after(session, max(0, self.position - OVERLAP), OVERLAP + BATCH)
+            new = [event for event in found if event.id not in self._seen]
+            self._seen.extend(event.id for event in new)
+            self.position = max([self.position, *(event.id for event in new)])
+            return new
+        return []
+
+
 async def _stream(call: Call[Node, EventsQuery, None]) -> web.StreamResponse:
-    position = await _first_position(call)
+    given = call.request.headers.get("Last-Event-ID", "")
+    is_known = given.isascii() and given.isdigit() and int(given) <= MAX_EVENT_ID
+    follower = await Follower.begin(call.node, int(given) if is_known else None)
     response = web.StreamResponse(headers={"Content-Type": STREAM, "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
     set_common_headers(response, call.request_id)
     await response.prepare(call.request)
@@ -58,37 +97,16 @@ async def _stream(call: Call[Node, EventsQuery, None]) -> web.StreamResponse:
     spoken_s = loop.time()
     await response.write(b": geodns\n\n")
     while not stopping.is_set():
-        found = await _read_after(call.node, position)
-        for event in found:
-            position = event.id
-            if call.query.kind in (None, event.kind):
-                await response.write(_encode(event))
-                spoken_s = loop.time()
-        if loop.time() - spoken_s >= COMMENT_S:
-            await response.write(b":\n\n")
+        found = await follower.read()
+        told = [event for event in found if call.query.kind in (None, event.kind)]
+        if told or loop.time() - spoken_s >= COMMENT_S:
+            await response.write(b"".join(map(_encode, told)) or b":\n\n")
             spoken_s = loop.time()
         if len(found) < BATCH:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
                     await stopping.wait()
     return response
-
-
-async def _first_position(call: Call[Node, EventsQuery, None]) -> int:
-    """After `Last-Event-ID`, else after the newest event there is."""
-    given = call.request.headers.get("Last-Event-ID", "")
-    if given.isascii() and given.isdigit() and int(given) <= MAX_EVENT_ID:
-        return int(given)
-    async with call.node.database.read() as session:
-        newest = (await store.list_events(session, limit=1)).items
-    return newest[0].id if newest else 0
-
-
-async def _read_after(node: Node, position: int) -> list[store.Event]:
-    with suppress(DatabaseUnavailable, SchemaTooNew):
-        async with node.database.read() as session:
-            return await store.events_after(session, position, BATCH)
-    return []
 
 
 def _encode(event: store.Event) -> bytes:

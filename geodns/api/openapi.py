@@ -20,10 +20,10 @@ from geodns.api.problems import MEDIA_TYPE
 
 REFERENCE = "#/components/schemas/{model}"
 
-ALWAYS = (500,)
+ALWAYS = (400, 500)
 WITH_TOKEN = (401, 403, 429)
-WITH_QUERY = (422,)
-WITH_BODY = (400, 413, 415, 422)
+WITH_WORDS = (422,)
+WITH_BODY = (408, 413, 415, 422)
 
 
 def describe(routes: Sequence[Route]) -> dict[str, Any]:
@@ -156,8 +156,8 @@ def _error_statuses(route: Route) -> set[int]:
     statuses = {*ALWAYS, *route.errors}
     if route.role is not None:
         statuses |= {*WITH_TOKEN, 503}
-    if route.query is not Nothing:
-        statuses |= set(WITH_QUERY)
+    if route.query is not Nothing or "{" in route.path:
+        statuses |= set(WITH_WORDS)
     if route.body is not None:
         statuses |= set(WITH_BODY)
     return statuses
