@@ -56,7 +56,8 @@ def show_event(event: store.Event) -> models.Event:
 
 @dataclass(slots=True)
 class Follower:
-    """Reads what is new in the store. On PostgreSQL a lower id may be committed after a higher one, so that the last few are looked at again."""
+    """Reads what is new in the store. On PostgreSQL a lower id may be committed after a higher one, so that the last few are looked at
+    again."""
 
     node: Node
     position: int
