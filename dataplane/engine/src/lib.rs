@@ -10,6 +10,7 @@ pub mod additional;
 pub mod admit;
 pub mod answer;
 pub mod cookie;
+pub mod explain;
 pub mod location;
 pub mod lookup;
 pub mod path;

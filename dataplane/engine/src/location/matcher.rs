@@ -18,8 +18,16 @@ use super::table::{Location, LocationTable};
 pub struct Matcher {
     rules: Arc<RuleSet>,
     /// With the first rule that asks for each, in order of rules. A list that is not there matches nobody and is left out.
-    lists: Vec<(u16, Arc<PrefixSet>)>,
+    lists: Vec<NamedList>,
     merged: Option<AddressMap<u16>>,
+}
+
+/// A list that is there, with the first rule that asks for it.
+#[derive(Debug, Clone)]
+struct NamedList {
+    first: u16,
+    name: String,
+    set: Arc<PrefixSet>,
 }
 
 /// A matched rule.
@@ -33,13 +41,22 @@ pub struct Matched {
 impl Matcher {
     /// A matcher without a merged map. `list` finds the ranges of a named list.
     pub fn new(rules: Arc<RuleSet>, list: impl Fn(&str) -> Option<Arc<PrefixSet>>) -> Self {
-        let lists = rules.lists().iter().filter_map(|(rule, name)| Some((*rule, list(name)?))).collect();
+        let lists = rules
+            .lists()
+            .iter()
+            .filter_map(|(first, name)| Some(NamedList { first: *first, name: name.clone(), set: list(name)? }))
+            .collect();
         Self { rules, lists, merged: None }
     }
 
     /// The rule set.
     pub fn rules(&self) -> &Arc<RuleSet> {
         &self.rules
+    }
+
+    /// The ranges of a list that is there.
+    pub fn list(&self, name: &str) -> Option<&PrefixSet> {
+        self.lists.iter().find(|list| list.name == name).map(|list| &*list.set)
     }
 
     /// True when subnets alone decide, so that there is nothing to merge.
@@ -85,11 +102,11 @@ impl Matcher {
     /// are asked there, in the same order, with the same result.
     fn ask_sources(&self, addr: IpAddr, locations: &LocationSet) -> Matched {
         let (mut rule, mut scope) = self.rules.subnets().look_up(addr).unwrap_or((self.rules.catch_all(), 0));
-        for (first, list) in &self.lists {
+        for NamedList { first, set, .. } in &self.lists {
             if *first >= rule {
                 break;
             }
-            let (membership, prefix) = list.look_up(addr).unwrap_or((Membership::Outside, 0));
+            let (membership, prefix) = set.look_up(addr).unwrap_or((Membership::Outside, 0));
             scope = scope.max(prefix);
             if membership == Membership::Inside {
                 rule = *first;
@@ -112,7 +129,7 @@ impl Matcher {
     fn sweep<A: Family>(&self, tables: &[&LocationTable]) -> Result<RangeMap<A, u16>, RangeFault> {
         let mut subnets = Cursor::new(A::ranges(self.rules.subnets()));
         let mut lists: Vec<(u16, Cursor<A, Membership>)> =
-            self.lists.iter().map(|(first, list)| (*first, Cursor::new(A::ranges(list)))).collect();
+            self.lists.iter().map(|list| (list.first, Cursor::new(A::ranges(&list.set)))).collect();
         let mut places = PlaceCursor::<A>::new(self.rules.places(), tables);
         let mut builder = RangeMapBuilder::new(self.rules.catch_all());
         let mut start = A::default();

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::steered::Steered;
 use super::sticky::StickyPrefix;
 use crate::location::{LocationSet, Matched, Matcher};
 
@@ -25,6 +26,11 @@ impl SteeringTables {
 
     pub(super) fn matcher(&self, rule_set: u32) -> Option<&Matcher> {
         self.matchers.get(rule_set as usize)?.as_deref()
+    }
+
+    /// The matcher of an rrset's rules.
+    pub(crate) fn matcher_of(&self, steered: &Steered) -> Option<&Matcher> {
+        self.matcher(steered.rule_set())
     }
 
     /// The location databases in force.

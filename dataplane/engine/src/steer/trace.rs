@@ -2,12 +2,13 @@
 
 use super::health::HealthTable;
 use super::picked::{Candidate, Picked};
-use super::pool::{PoolState, Standing};
+use super::pool::{self, PoolState, Standing};
 use super::steered::Steered;
 use super::tables::SteeringTables;
 use super::ttl::Bound;
 use super::{Client, Decision};
-use crate::location::{Bearing, Matched};
+use crate::location::{Bearing, Direction, Matched};
+use crate::spec::HealthEntry;
 
 /// What a decision is made of.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +17,24 @@ pub struct Inputs<'a> {
     pub health: &'a HealthTable,
     pub steered: &'a Steered,
     pub client: &'a Client,
+}
+
+/// What a trace may ask of the inputs: the same judgement, rdata and coordinates that the decision reads.
+impl Inputs<'_> {
+    /// Each value of a pool: what it is good for, and what control says of it.
+    pub(crate) fn values_of(&self, pool: u16) -> impl Iterator<Item = (Standing, HealthEntry)> {
+        self.steered.pool_values(pool).map(|(_, value)| (pool::judge(&value, self.health.word(value.slot)), self.health.entry(value.slot)))
+    }
+
+    /// The rdata of a value.
+    pub(crate) fn rdata_of(&self, value: u32) -> Option<&[u8]> {
+        self.steered.rdata(value)
+    }
+
+    /// Where a value stands, for `nearest`.
+    pub(crate) fn direction_of(&self, value: u32) -> Option<Direction> {
+        self.steered.direction(value)
+    }
 }
 
 /// Whether a pool can serve, and why not.
