@@ -1,6 +1,10 @@
 //! RFC 1034 §4.3.2 for one question: from the name asked to records in the sections. A CNAME, or one made from a DNAME, restarts the search with
 //! its target: that is a loop on the *follow* state, bounded, and not a recursion.
 //!
+//! A chain that leads into another zone of ours is followed there for what it finds: records save the client a query. A denial or a referral of
+//! that other zone is left to the client's own query for the target: the reply ends with the CNAME that leads out, as it does when the target is not ours.
+//! Else serving a zone (the root, say) would change the rcode of answers from all others. NSD follows further, BIND and Knot less far.
+//!
 //! Positive answers carry no NS records in the authority section, and additional data only where the client will ask for it next: a small reply is the better service.
 
 use geodns_wire::request::Question;
@@ -65,6 +69,10 @@ pub struct Resolver<'s, 'b, R, T> {
     trace: &'s mut T,
     work: &'s mut Workspace,
     writer: &'s mut Writer<'b>,
+    /// The zone of the question's name.
+    home: Option<&'s Zone>,
+    /// Behind the CNAME with which the chain has led out of it, into another zone of ours.
+    left_home: Option<Mark>,
     /// Where the name that is looked for stands in the reply.
     owner_at: Option<NameAt>,
     /// Behind the last whole rrset.
@@ -99,6 +107,8 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
             trace,
             work,
             writer,
+            home: None,
+            left_home: None,
             owner_at: None,
             visited: Visited::default(),
             substituted: Visited::default(),
@@ -139,10 +149,12 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
     }
 
     fn step(&mut self) -> Result<Step, Full> {
-        let view = self.view;
-        let zone = find_zone(&view.zones, &self.work.key, self.qtype);
+        let zone = self.find_zone();
         self.trace.step(PathStep::Search { name: self.work.key.name(), zone: zone.map(Zone::apex) });
         let Some(zone) = zone else { return Ok(self.leave_our_zones()) };
+        if !std::ptr::eq(*self.home.get_or_insert(zone), zone) {
+            self.left_home.get_or_insert(self.complete);
+        }
         match match_name(zone, &self.work.key, self.qtype) {
             Match::Exact(node) => {
                 self.trace.step(PathStep::Exact { rrsets: node.rrset_count() });
@@ -158,6 +170,15 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
                 self.trace.step(PathStep::Absent);
                 self.deny(zone, Rcode::NxDomain, u32::MAX)
             }
+        }
+    }
+
+    /// The parent's side of a cut speaks for the DS of the name asked; a CNAME's target is looked up where the chain has come to.
+    fn find_zone(&self) -> Option<&'s Zone> {
+        let zones = &self.view.zones;
+        match self.visited.count {
+            0 | 1 => find_zone(zones, &self.work.key, self.qtype),
+            _ => zones.nearest(&self.work.key, self.work.key.labels()),
         }
     }
 
@@ -282,9 +303,13 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
     /// Step 3b: a referral. Not authoritative, unless CNAMEs of ours lead here: AA speaks for the first owner name (RFC 1035 §4.1.1).
     fn refer(&mut self, zone: &Zone, cut: &Node<'_>, labels: usize) -> Result<Step, Full> {
         let Some(Rrset { ttl, data: RrsetView::Static(rdatas), .. }) = cut.rrset(rtype::NS) else { return Ok(Step::Done(Rcode::ServFail)) };
+        self.trace.step(PathStep::Delegation { cut: self.work.key.suffix(labels) });
+        if let Some(border) = self.left_home {
+            self.writer.rewind(border);
+            return Ok(Step::Done(Rcode::NoError));
+        }
         let mut owner_at = self.suffix_at(labels);
         let Workspace { key, target_key, .. } = &mut *self.work;
-        self.trace.step(PathStep::Delegation { cut: key.suffix(labels) });
         for rdata in rdatas {
             let owner = (key.suffix(labels), owner_at);
             owner_at = self.writer.put_record(Section::Authority, owner, Fields::new(rtype::NS, ttl), rdata)?.owner;
@@ -300,11 +325,15 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
 
     /// NXDOMAIN or NODATA with the SOA that says how long to remember it (RFC 2308 §3, §5).
     fn deny(&mut self, zone: &Zone, rcode: Rcode, negative_ttl: u32) -> Result<Step, Full> {
-        self.finding.authoritative = true;
-        self.finding.rcode = rcode; // stands even when the SOA does not fit
         if rcode == Rcode::NoError {
             self.trace.step(PathStep::NoData);
         }
+        if let Some(border) = self.left_home {
+            self.writer.rewind(border);
+            return Ok(Step::Done(Rcode::NoError));
+        }
+        self.finding.authoritative = true;
+        self.finding.rcode = rcode; // stands even when the SOA does not fit
         let Some(soa) = zone.soa() else { return Ok(Step::Done(rcode)) };
         let ttl = soa.negative_ttl().min(negative_ttl);
         match (self.suffix_at(zone.labels()), &soa.template) {

@@ -28,6 +28,7 @@ loop-a.example.com.         300 CNAME loop-b.example.com.
 loop-b.example.com.         300 CNAME loop-a.example.com.
 self.example.com.           300 CNAME self.example.com.
 into-child.example.com.     300 CNAME www.child.example.com.
+gone-child.example.com.     300 CNAME nothing.child.example.com.
 into-cut.example.com.       300 CNAME host.cut.example.com.
 *.wild.example.com.         300 A     192.0.2.77
 *.wild.example.com.         300 MX    10 mail.example.com.
@@ -59,6 +60,7 @@ child.example.com.         3600 SOA   ns.child.example.com. hostmaster.example.c
 child.example.com.         3600 NS    ns.child.example.com.
 ns.child.example.com.      3600 A     192.0.2.151
 www.child.example.com.     3600 A     192.0.2.152
+up.child.example.com.      3600 CNAME host.cut.example.com.
 ";
 
 #[test]
@@ -252,6 +254,18 @@ target_in_another_zone_of_ours_is_followed
   is NOERROR aa
   answer into-child.example.com. 300 CNAME www.child.example.com.
   answer www.child.example.com. 3600 A 192.0.2.152
+denial_in_another_zone_of_ours_is_left_to_the_client
+  ask gone-child.example.com. A
+  is NOERROR aa
+  answer gone-child.example.com. 300 CNAME nothing.child.example.com.
+nodata_in_another_zone_of_ours_likewise
+  ask into-child.example.com. TXT
+  is NOERROR aa
+  answer into-child.example.com. 300 CNAME www.child.example.com.
+referral_of_another_zone_of_ours_likewise
+  ask up.child.example.com. A
+  is NOERROR aa
+  answer up.child.example.com. 3600 CNAME host.cut.example.com.
 target_below_a_cut_is_a_referral
   ask into-cut.example.com. A
   is NOERROR aa
