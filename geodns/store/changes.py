@@ -28,9 +28,9 @@ from geodns.store import audit, history, lists, whole_zone, zone_changes
 from geodns.store.audit import Actor
 from geodns.store.batches import in_batches
 from geodns.store.database import Database, Session
-from geodns.store.edits import Difference, Edit, write_edits
+from geodns.store.edits import Edit, Summary, write_batch
 from geodns.store.encoding import NS_RTYPE, SOA_RTYPE, owner_key
-from geodns.store.pacing import Pacer, without_collector
+from geodns.store.pacing import Pacer
 from geodns.store.requests import (
     ChangeRecords,
     ChangeRequest,
@@ -56,10 +56,9 @@ Name = dns.name.Name
 async def commit(database: Database, request: ChangeRequest, actor: Actor, policy: WritePolicy) -> Committed:
     """Do what `request` asks in a transaction of its own. A whole zone is judged before that begins, so that it delays no other writer."""
     if isinstance(request, CreateZone | ReplaceZone):
-        with without_collector():
-            judged = await whole_zone.judge(request.contents, policy)
-            async with database.write() as session:
-                return await whole_zone.commit_whole_zone(session, request, judged, actor)
+        judged = await whole_zone.judge(request.contents, policy)
+        async with database.write() as session:
+            return await whole_zone.commit_whole_zone(session, request, judged, actor)
     async with database.write() as session:
         return await commit_changeset(session, request, actor, policy)
 
@@ -122,28 +121,30 @@ async def _change_records(session: Session, request: ChangeRecords, actor: Actor
     reading = await _read_changes(request, zone, policy)
     stored = await _rows_at(session, zone, {wish.owner for wish in reading.wishes.values()})
     _check_preconditions(zone, reading, stored)
-    difference = _compare(zone, reading, stored)
+    edits = _compare(zone, reading, stored)
+    summary = Summary(edits)
     reading.problems += await _judge_owners(zone, reading, stored)
     puts = {place: wish.pointer for place, wish in reading.wishes.items() if wish.rrset is not None}
     deletes = {place for place, wish in reading.wishes.items() if wish.rrset is None}
     reading.problems += await judge_dnames(session, zone, puts, deletes)
-    reading.problems += await lists.warn_of_unknown(session, (edit.rrset for edit in difference.edits if edit.rrset is not None))
+    reading.problems += await lists.warn_of_unknown(session, summary.lists)
     reading.refuse_errors()
-    serial = zone_changes.following_serial(zone) if difference else zone.serial
+    serial = zone_changes.following_serial(zone) if edits else zone.serial
     revision = head.revision
-    if difference and not request.dry_run:
+    if edits and not request.dry_run:
         revision = (await history.begin_revision(session, actor)).revision
-        await write_edits(session, zone.id, names.wire_of(zone.apex), revision, difference)
-        await zone_changes.touch_zone(session, zone, revision, serial, difference)
-        detail = zone_changes.difference_detail(difference)
+        for batch in in_batches(edits):
+            await write_batch(session, zone.id, names.wire_of(zone.apex), revision, batch)
+        await zone_changes.touch_zone(session, zone, revision, serial, summary.growth)
+        detail = zone_changes.summary_detail(summary)
         await audit.record(session, actor, "change records", names.zone_text(zone.apex), revision=revision, detail=detail)
     return Committed(
         revision,
-        changed=bool(difference),
+        changed=bool(edits),
         serial=serial,
-        created=len(request.changes) == 1 and bool(difference) and difference.edits[0].before is None,
-        steps=difference.steps(),
-        counts=difference.counts,
+        created=len(request.changes) == 1 and bool(edits) and edits[0].before is None,
+        steps=summary.steps,
+        counts=summary.counts,
         problems=tuple(reading.problems),
     )
 
@@ -228,7 +229,7 @@ def _check_preconditions(zone: Zone, reading: _Reading, stored: dict[tuple[Name,
             raise NotFound(f"the zone {names.zone_text(zone.apex)} has no {what}")
 
 
-def _compare(zone: Zone, reading: _Reading, stored: dict[tuple[Name, int], _Stored]) -> Difference:
+def _compare(zone: Zone, reading: _Reading, stored: dict[tuple[Name, int], _Stored]) -> list[Edit]:
     """What really changes, in canonical order."""
     edits = []
     for place, wish in reading.wishes.items():
@@ -236,7 +237,7 @@ def _compare(zone: Zone, reading: _Reading, stored: dict[tuple[Name, int], _Stor
         after = None if wish.rrset is None else row_of(wish.rrset, zone.apex)
         if before != after:
             edits.append(Edit(before, after, wish.rrset))
-    return Difference(sorted(edits, key=lambda edit: edit.row[:2]))
+    return sorted(edits, key=lambda edit: edit.row[:2])
 
 
 async def _judge_owners(zone: Zone, reading: _Reading, stored: dict[tuple[Name, int], _Stored]) -> list[Problem]:

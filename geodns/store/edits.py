@@ -9,17 +9,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
+import dns.name
 import sqlalchemy as sa
 
 from geodns.model import names
 from geodns.model.record import Rrset
 from geodns.store import value_ids
-from geodns.store.batches import in_batches
 from geodns.store.database import LONG_STATEMENT_S, Session
-from geodns.store.pacing import Pacer
 from geodns.store.requests import MAX_STEPS, Operation, Step
 from geodns.store.rows import Row
 from geodns.store.schema import rrset_changes, rrsets
+
+Name = dns.name.Name
 
 
 class Edit(NamedTuple):
@@ -44,21 +45,34 @@ class Edit(NamedTuple):
         return Operation.DELETE if self.after is None else Operation.UPDATE
 
 
-class Difference:
-    """All edits of one change of a zone, in canonical order, and how many there are of each kind."""
+class Summary:
+    """What a change of a zone did, without holding its edits: how many of each kind, the first of them, the CIDR lists they name."""
 
     def __init__(self, edits: Iterable[Edit] = ()) -> None:
-        self.edits: list[Edit] = []
+        self._steps: list[Step] = []
+        self.lists: dict[str, Name] = {}
         self._counted: Counter[Operation] = Counter()
         for edit in edits:
             self.add(edit)
 
     def __bool__(self) -> bool:
-        return bool(self.edits)
+        return bool(self._counted)
 
     def add(self, edit: Edit) -> None:
-        self.edits.append(edit)
-        self._counted[edit.operation] += 1
+        row = edit.row
+        operation = edit.operation
+        self._counted[operation] += 1
+        if len(self._steps) < MAX_STEPS:
+            self._steps.append(Step(operation, names.from_wire(row.owner), row.rtype))
+        if edit.rrset is not None and edit.rrset.steering is not None:
+            for rule in edit.rrset.steering.rules:
+                for name in rule.lists:
+                    self.lists.setdefault(name, edit.rrset.owner)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The first of the edits, for a person to read."""
+        return tuple(self._steps)
 
     @property
     def counts(self) -> tuple[tuple[Operation, int], ...]:
@@ -75,31 +89,25 @@ class Difference:
         """By how many rrsets the zone grows."""
         return self._counted[Operation.CREATE] - self._counted[Operation.DELETE]
 
-    def steps(self, limit: int = MAX_STEPS) -> tuple[Step, ...]:
-        """The first of the edits, for a person to read."""
-        return tuple(Step(edit.operation, names.from_wire(edit.row.owner), edit.row.rtype) for edit in self.edits[:limit])
+
+async def write_batch(session: Session, zone_id: int, apex: bytes, revision: int, edits: Sequence[Edit]) -> None:
+    """Store some edits of one zone as part of `revision`; a batch should not be much larger than `BATCH`."""
+    created = [(zone_id, *edit.after, revision) for edit in edits if edit.before is None and edit.after is not None]
+    updated = [(zone_id, *edit.after, revision) for edit in edits if edit.before is not None and edit.after is not None]
+    deleted = [(zone_id, *edit.before[:2]) for edit in edits if edit.before is not None and edit.after is None]
+    await _execute_rows(session, rrsets.insert(), _STORED, created)
+    await _execute_rows(session, _UPDATE, _STORED, updated)
+    await _execute_rows(session, _DELETE, _PLACE, deleted)
+    logged = [(revision, apex, *edit.row[:3], *_logged(edit.before), *_logged(edit.after)) for edit in edits]
+    await _execute_rows(session, rrset_changes.insert(), _LOG, logged)
+    await _assign_value_ids(session, zone_id, edits)
 
 
-async def write_edits(session: Session, zone_id: int, apex: bytes, revision: int, difference: Difference) -> None:
-    """Store the difference of one zone as part of `revision`."""
-    for batch in in_batches(difference.edits):
-        created = [(zone_id, *edit.after, revision) for edit in batch if edit.before is None and edit.after is not None]
-        updated = [(zone_id, *edit.after, revision) for edit in batch if edit.before is not None and edit.after is not None]
-        deleted = [(zone_id, *edit.before[:2]) for edit in batch if edit.before is not None and edit.after is None]
-        await _execute_rows(session, rrsets.insert(), _STORED, created)
-        await _execute_rows(session, _UPDATE, _STORED, updated)
-        await _execute_rows(session, _DELETE, _PLACE, deleted)
-        logged = [(revision, apex, *edit.row[:3], *_logged(edit.before), *_logged(edit.after)) for edit in batch]
-        await _execute_rows(session, rrset_changes.insert(), _LOG, logged)
-    await _assign_value_ids(session, zone_id, difference.edits)
-
-
-async def write_new_zone(session: Session, zone_id: int, apex: bytes, revision: int, difference: Difference) -> None:
-    """The same for a zone that held nothing; the log is copied inside the database, which is several times as fast."""
-    for batch in in_batches(difference.edits):
-        await _execute_rows(session, rrsets.insert(), _STORED, [(zone_id, *edit.row, revision) for edit in batch])
-    await log_whole_zone(session, zone_id, apex, revision, prefix="after")
-    await _assign_value_ids(session, zone_id, difference.edits)
+async def write_new_rows(session: Session, zone_id: int, revision: int, edits: Sequence[Edit]) -> None:
+    """Store some rrsets of a zone that held nothing, without their log: `log_whole_zone` copies that inside the database, which is
+    several times as fast."""
+    await _execute_rows(session, rrsets.insert(), _STORED, [(zone_id, *edit.row, revision) for edit in edits])
+    await _assign_value_ids(session, zone_id, edits)
 
 
 async def log_whole_zone(session: Session, zone_id: int, apex: bytes, revision: int, *, prefix: str) -> None:
@@ -133,13 +141,11 @@ def _logged(row: Row | None) -> tuple[Any, ...]:
 
 
 async def _assign_value_ids(session: Session, zone_id: int, edits: Sequence[Edit]) -> None:
-    wanted: dict[value_ids.Place, frozenset[value_ids.PoolValue]] = {}
-    pacer = Pacer()
-    for edit in edits:
-        if (edit.before is not None and edit.before.steered) or (edit.after is not None and edit.after.steered):
-            place = edit.row.owner_key, edit.row.rtype
-            wanted[place] = frozenset() if edit.rrset is None else value_ids.values_of(edit.rrset)
-        await pacer.breathe()
+    wanted = {
+        (edit.row.owner_key, edit.row.rtype): frozenset[value_ids.PoolValue]() if edit.rrset is None else value_ids.values_of(edit.rrset)
+        for edit in edits
+        if (edit.before is not None and edit.before.steered) or (edit.after is not None and edit.after.steered)
+    }
     if wanted:
         await value_ids.assign(session, zone_id, wanted)
 

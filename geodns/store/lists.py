@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import dns.name
 import sqlalchemy as sa
 
 from geodns.errors import Conflict, InvalidInput, NotFound, Problem, Severity
 from geodns.model import names, rdata
-from geodns.model.record import Rrset
 from geodns.model.steering import Network
 from geodns.store import audit, history
 from geodns.store.audit import Actor
@@ -27,6 +27,9 @@ _MAX_NAME: Final = 255
 _MAX_PREFIXES: Final = 1_000_000
 # A message names this many users of a list.
 _SHOWN: Final = 3
+
+
+Name = dns.name.Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +117,8 @@ async def find_users(session: Session, name: str) -> list[str]:
     ]
 
 
-async def warn_of_unknown(session: Session, steered: Iterable[Rrset]) -> list[Problem]:
-    """A warning for each list that these records name and that is not there: lists may come later than the zones that use them."""
-    wanted: dict[str, Rrset] = {}
-    for rrset in steered:
-        for rule in () if rrset.steering is None else rrset.steering.rules:
-            for name in rule.lists:
-                wanted.setdefault(name, rrset)
+async def warn_of_unknown(session: Session, wanted: Mapping[str, Name]) -> list[Problem]:
+    """A warning for each list that is not there; `wanted` has an owner name that uses it. Lists may come later than their users."""
     if not wanted:
         return []
     known = {row.name for row in await session.rows(sa.select(lists.c.name))}
@@ -128,10 +126,10 @@ async def warn_of_unknown(session: Session, steered: Iterable[Rrset]) -> list[Pr
         Problem(
             "",
             "unknown-list",
-            f"{rrset.owner.to_text()} names the list {name}, which is not there yet; its rule matches nobody",
+            f"{owner.to_text()} names the list {name}, which is not there yet; its rule matches nobody",
             Severity.WARNING,
         )
-        for name, rrset in wanted.items()
+        for name, owner in wanted.items()
         if name not in known
     ]
 

@@ -7,7 +7,6 @@ owner names that it fills, and anything below the DNAMEs that it puts. Two range
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final
 
 import dns.name
 import sqlalchemy as sa
@@ -17,19 +16,17 @@ from geodns.model import names
 from geodns.model.zones import ancestors
 from geodns.store.batches import in_batches
 from geodns.store.database import Session
-from geodns.store.encoding import owner_key
+from geodns.store.encoding import DNAME_RTYPE, owner_key
 from geodns.store.schema import rrsets
 from geodns.store.zones import Zone
 
 Name = dns.name.Name
 Place = tuple[Name, int]
 
-_DNAME: Final = 39
-
 
 async def judge_dnames(session: Session, zone: Zone, puts: Mapping[Place, str], deletes: Collection[Place]) -> list[Problem]:
     """What a changeset would put below a DNAME. `puts` leads from each place that is filled to the pointer of its change."""
-    dnames = {owner for owner, rtype in puts if rtype == _DNAME}
+    dnames = {owner for owner, rtype in puts if rtype == DNAME_RTYPE}
     dnames |= await _stored_dnames(session, zone, puts, deletes)
     found: list[Problem] = []
     for (owner, _), pointer in puts.items():
@@ -37,7 +34,7 @@ async def judge_dnames(session: Session, zone: Zone, puts: Mapping[Place, str], 
         if above is not None:
             found.append(_problem(pointer, zone, owner, above))
     for (owner, rtype), pointer in puts.items():
-        below = await _first_below(session, zone, owner, deletes) if rtype == _DNAME else None
+        below = await _first_below(session, zone, owner, deletes) if rtype == DNAME_RTYPE else None
         if below is not None:
             found.append(_problem(pointer, zone, below, owner))
     return found
@@ -53,9 +50,11 @@ async def _stored_dnames(session: Session, zone: Zone, puts: Mapping[Place, str]
     above = {owner_key(ancestor, zone.apex): ancestor for owner, _ in puts for ancestor in ancestors(owner, zone.apex)}
     found: set[Name] = set()
     for batch in in_batches(sorted(above)):
-        query = sa.select(rrsets.c.owner_key).where(rrsets.c.zone_id == zone.id, rrsets.c.owner_key.in_(batch), rrsets.c.rtype == _DNAME)
+        query = sa.select(rrsets.c.owner_key).where(
+            rrsets.c.zone_id == zone.id, rrsets.c.owner_key.in_(batch), rrsets.c.rtype == DNAME_RTYPE
+        )
         found |= {above[row.owner_key] for row in await session.rows(query)}
-    return {owner for owner in found if (owner, _DNAME) not in deletes}
+    return {owner for owner in found if (owner, DNAME_RTYPE) not in deletes}
 
 
 async def _first_below(session: Session, zone: Zone, owner: Name, deletes: Collection[Place]) -> Name | None:

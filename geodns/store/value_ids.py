@@ -22,8 +22,6 @@ from geodns.store.schema import head, value_ids
 OWN_POOL: Final = ""
 # The link carries an id in 32 bits. At a million changed values a day they last for ten years.
 _MAX_ID: Final = (1 << 32) - 1
-# Above this many rrsets one pass over the zone's ids is cheaper than asking for each.
-_MANY: Final = 500
 
 Place = tuple[bytes, int]  # owner key, rtype
 PoolValue = tuple[str, str]
@@ -61,9 +59,8 @@ async def _known_ids(session: Session, zone_id: int, places: Collection[Place]) 
     query = sa.select(value_ids).where(value_ids.c.zone_id == zone_id)
     known: dict[Place, dict[PoolValue, int]] = {}
     keys = sorted({owner_key for owner_key, _ in places})
-    queries = [query] if len(keys) > _MANY else [query.where(value_ids.c.owner_key.in_(batch)) for batch in in_batches(keys)]
-    for each in queries:
-        for row in await session.rows(each):
+    for batch in in_batches(keys):
+        for row in await session.rows(query.where(value_ids.c.owner_key.in_(batch))):
             place = (row.owner_key, row.rtype)
             if place in places:
                 known.setdefault(place, {})[row.pool, row.value] = row.id

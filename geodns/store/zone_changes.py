@@ -13,7 +13,7 @@ from geodns.model.record import Soa
 from geodns.store import audit, history
 from geodns.store.audit import Actor, Source
 from geodns.store.database import LONG_STATEMENT_S, Session
-from geodns.store.edits import Difference, log_whole_zone
+from geodns.store.edits import Summary, log_whole_zone
 from geodns.store.encoding import NS_RTYPE, name_from_wire, unpack_body
 from geodns.store.requests import Committed, DeleteZone, Operation, PatchZone
 from geodns.store.schema import now, rrsets, tombstones, value_ids, zones
@@ -40,10 +40,10 @@ def following_serial(zone: Zone, given: int | None = None) -> int:
     return given if given is not None and is_newer_serial(given, zone.serial) else next_serial(zone.serial)
 
 
-async def touch_zone(session: Session, zone: Zone, revision: int, serial: int, difference: Difference, **columns: Any) -> None:
+async def touch_zone(session: Session, zone: Zone, revision: int, serial: int, growth: int = 0, **columns: Any) -> None:
     """What every change of a zone's contents does to its row."""
     update = zones.update().where(zones.c.id == zone.id)
-    values = {"serial": serial, "revision": revision, "rrset_count": zone.rrset_count + difference.growth, "changed_at": now(), **columns}
+    values = {"serial": serial, "revision": revision, "rrset_count": zone.rrset_count + growth, "changed_at": now(), **columns}
     await session.execute(update.values(values))
 
 
@@ -55,10 +55,10 @@ async def log_zone(
     await session.execute(zone_changes_table.insert(), row)
 
 
-def difference_detail(difference: Difference) -> dict[str, Any]:
+def summary_detail(summary: Summary) -> dict[str, Any]:
     """What an audit entry says of a change of rrsets."""
-    shown = [f"{step.operation.value} {step.owner.to_text()} {step.rtype}" for step in difference.steps(_SHOWN)]
-    return {"counts": {operation.value: count for operation, count in difference.counts}, "first": shown}
+    shown = [f"{step.operation.value} {step.owner.to_text()} {step.rtype}" for step in summary.steps[:_SHOWN]]
+    return {"counts": {operation.value: count for operation, count in summary.counts}, "first": shown}
 
 
 async def patch_zone(session: Session, request: PatchZone, actor: Actor) -> Committed:
@@ -77,7 +77,7 @@ async def patch_zone(session: Session, request: PatchZone, actor: Actor) -> Comm
         return Committed(head.revision, changed=False, serial=zone.serial)
     serial = following_serial(zone, request.serial)
     revision = (await history.begin_revision(session, actor)).revision
-    await touch_zone(session, zone, revision, serial, Difference(), default_ttl=default_ttl, **soa_columns(soa))
+    await touch_zone(session, zone, revision, serial, default_ttl=default_ttl, **soa_columns(soa))
     before, after = soa_document(zone.soa, zone.serial, zone.default_ttl), soa_document(soa, serial, default_ttl)
     await log_zone(session, revision, names.wire_of(zone.apex), "update", before, after)
     detail = {"before": before, "after": after}
