@@ -34,7 +34,7 @@ from geodns.control.supervisor import Ending, Program, Supervisor
 from geodns.control.vantages import Vantages
 from geodns.control.writer import Writer, WriteResult
 from geodns.control.zonefiles import ZoneFiles
-from geodns.errors import DataplaneUnavailable, GeodnsError
+from geodns.errors import DataplaneUnavailable, GeodnsError, InvalidInput, Problem
 from geodns.model import names
 from geodns.model.findings import Policy
 from geodns.prober import AddressPolicy, CheckState, Collaborators, EndpointReport, Prober
@@ -219,11 +219,14 @@ class Node:
         return await self.writer.write(request, actor)
 
     async def explain(self, name: str, rtype: str, client: str) -> dict[str, Any]:
-        """The dataplane's trace of its own answer. Raises DataplaneUnavailable."""
+        """The dataplane's trace of its own answer. Raises DataplaneUnavailable, and InvalidInput with the dataplane's own sentence."""
         link = self.supervisor.link
         if link is None:
             raise DataplaneUnavailable("the dataplane is not linked", hint="geodns status says why")
-        return await link.explain({"name": name, "type": rtype, "client": client})
+        document = await link.explain({"name": name, "type": rtype, "client": client})
+        if isinstance(document.get("error"), str):
+            raise InvalidInput([Problem("", "not-explained", document["error"])], document["error"])
+        return document
 
     def endpoints(self) -> list[EndpointReport]:
         """Every check with its story."""

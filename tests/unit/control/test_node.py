@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
 import socket
 import sqlite3
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -22,8 +25,11 @@ import psutil
 import pytest
 
 from geodns.control.node import Node
+from geodns.control.statedir import StateDirectory
 from geodns.errors import Conflict, DatabaseUnavailable, ForeignHistory, SchemaTooNew, StartupError
 from geodns.model import names
+from geodns.publish.client import open_link
+from geodns.publish.frames import Role
 from geodns.settings import Settings
 from geodns.store import history, migrate
 from geodns.store.audit import Actor
@@ -59,8 +65,8 @@ class Place:
     def database(self) -> Path:
         return self.state / "geodns.db"
 
-    def settings(self) -> Settings:
-        flags: dict[str, object] = {
+    def flags(self) -> dict[str, object]:
+        return {
             "dns.listen": f"127.0.0.1:{self.port}",
             "dns.workers": 2,
             "state.directory": str(self.state),
@@ -69,7 +75,23 @@ class Place:
             "prober.allow_loopback": True,
             **self.more,
         }
-        return Settings.load(flags, environ={})
+
+    def settings(self) -> Settings:
+        return Settings.load(self.flags(), environ={})
+
+    @asynccontextmanager
+    async def killed(self) -> AsyncIterator[tuple[int, int]]:
+        """Control as a process of its own, once its dataplane serves, killed at the end of the block: its pid and the dataplane's."""
+        process = launch([sys.executable, "-m", "tests.support.control_program", json.dumps(self.flags())])
+        with process:
+            try:
+                assert process.stdout is not None
+                assert await asyncio.to_thread(process.stdout.readline) == b"ready\n"
+                async with open_link(StateDirectory(self.state).socket, Role.OBSERVER) as link:
+                    pid = link.hello.pid
+                yield process.pid, pid
+            finally:
+                process.kill()
 
     @asynccontextmanager
     async def serving(self, *, ready: bool = True) -> AsyncIterator[Node]:
@@ -101,6 +123,11 @@ class Place:
     def bring_database_back(self, away: Path) -> None:
         for file in sorted(away.glob("geodns.db*")):
             shutil.move(str(file), self.state / file.name)
+
+
+def launch(arguments: list[str]) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
 
 
 async def until(claim: Callable[[], object], timeout_s: float = 15.0) -> None:
@@ -160,6 +187,31 @@ async def test_a_returning_control_attaches_to_the_dataplane_that_outlived_it(pl
     async with place.serving() as node:
         assert pid_of(node) == pids[0]
     assert is_gone(pids[0])
+
+
+async def test_control_is_killed_and_the_dataplane_neither_ends_nor_stops_answering(place: Place) -> None:
+    for number in range(3):
+        async with place.killed() as (control, pid):
+            assert os.getpgid(pid) == os.getpgid(control)
+        assert await place.ask("www.example.com") == ["192.0.2.10"], number
+        assert not is_gone(pid)
+    async with place.serving() as node:
+        assert pid_of(node) == pid
+        assert (await node.write(put("after"), ACTOR)).applied
+        assert await place.ask("after.example.com") == ["192.0.2.1"]
+    assert is_gone(pid)
+
+
+async def test_both_are_killed_and_without_the_database_it_answers_within_two_seconds(place: Place, tmp_path: Path) -> None:
+    async with place.killed() as (_, pid):
+        pass
+    os.kill(pid, signal.SIGKILL)
+    place.move_database(tmp_path / "away")
+    started = time.monotonic()
+    async with place.serving():
+        assert await place.ask("www.example.com") == ["192.0.2.10"]
+        assert time.monotonic() - started < 2
+        assert not place.database.exists()
 
 
 async def test_other_start_settings_replace_the_running_dataplane(place: Place) -> None:

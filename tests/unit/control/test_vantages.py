@@ -1,0 +1,55 @@
+"""Vantages hear each other through the store: heartbeats and votes, and nothing of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import cast
+
+from geodns.control import healthtable
+from geodns.control.keeper import DatabaseKeeper
+from geodns.control.vantages import Vantages
+from geodns.prober import CheckState, Prober, Verdict, Vote
+from geodns.store.database import Database
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Listener:
+    """Stands for a prober."""
+
+    def __init__(self) -> None:
+        self.ages: dict[str, float] = {}
+        self.votes: dict[str, dict[str, Vote]] = {}
+
+    def hear_heartbeat(self, vantage: str, age_s: float) -> None:
+        self.ages[vantage] = age_s
+
+    def hear_votes(self, vantage: str, votes: Mapping[str, Vote]) -> None:
+        self.votes.setdefault(vantage, {}).update(votes)
+
+
+def vantage(database: Database, name: str) -> tuple[Vantages, Listener]:
+    listener = Listener()
+    keeper = DatabaseKeeper(database, "", migrate_allowed=False, has_state=lambda: True)
+    return Vantages(keeper, cast(Prober, listener), name), listener
+
+
+def state(endpoint_id: str, vote: Vote) -> CheckState:
+    return CheckState(endpoint_id, vote, Verdict.UP, True, NOW, "timeout", 0, 2, None, NOW)
+
+
+async def test_a_vote_reaches_the_others_and_follows_its_changes(database: Database) -> None:
+    first, heard_by_first = vantage(database, "fra1")
+    second, heard_by_second = vantage(database, "nyc1")
+    async with database.write() as session:
+        await healthtable.save(session, "fra1", [], [state("e1", Vote.DOWN), state("e2", Vote.UP)])
+    await first.exchange()
+    await second.exchange()
+    assert heard_by_second.votes == {"fra1": {"e1": Vote.DOWN, "e2": Vote.UP}}
+    assert heard_by_second.ages["fra1"] < 5
+    assert "fra1" not in heard_by_first.votes
+    async with database.write() as session:
+        await healthtable.save(session, "fra1", [], [state("e1", Vote.WITHHELD)])
+    await second.exchange()
+    assert heard_by_second.votes["fra1"]["e1"] is Vote.WITHHELD
