@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -153,14 +154,17 @@ print(os.getuid(), os.geteuid(), status["CapEff"], child, os.stat(sys.argv[1] + 
 """
 
 
-def test_root_is_left_for_good_with_one_capability_for_the_dataplane(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    if os.geteuid() != 0:
-        privileges.drop_to("nobody", tmp_path)  # only root can become somebody else, and the settings say so before
-        assert os.geteuid() == (tmp_path / "file").stat().st_uid
-        return
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    done = subprocess.run([sys.executable, "-c", LEAVE_ROOT, str(tmp_path)], capture_output=True, text=True, env=environment, check=True)
-    uid, effective, ours, childs, owner = done.stdout.split()
+def test_root_is_left_for_good_with_one_capability_for_the_dataplane() -> None:
+    # Not below pytest's own directory, which another user may not even enter.
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        (directory / "file").touch()
+        if os.geteuid() != 0:
+            privileges.drop_to("nobody", directory)  # only root can become somebody else, and the settings say so before
+            assert os.geteuid() == (directory / "file").stat().st_uid
+            return
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+        done = subprocess.run([sys.executable, "-c", LEAVE_ROOT, name], capture_output=True, text=True, env=environment, check=True)
+    uid, effective, ours, childs, owner = done.stdout.splitlines()[-1].split()
     assert uid == effective == owner != "0"
     assert int(ours, 16) == int(childs, 16) == 1 << 10

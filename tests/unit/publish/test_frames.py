@@ -40,8 +40,9 @@ def test_what_is_encoded_is_decoded(frame: frames.Frame) -> None:
     assert list(FrameDecoder().feed(frames.encode(frame))) == [frame]
 
 
-@given(st.lists(st.sampled_from(FRAMES), max_size=6), st.integers(min_value=1, max_value=70_000))
-def test_the_cut_of_the_stream_does_not_matter(sent: list[frames.Frame], step: int) -> None:
+@given(st.lists(st.sampled_from(range(len(FRAMES))), max_size=6), st.integers(min_value=1, max_value=70_000))
+def test_the_cut_of_the_stream_does_not_matter(numbers: list[int], step: int) -> None:
+    sent = [FRAMES[number] for number in numbers]
     stream = b"".join(frames.encode(frame) for frame in sent)
     decoder = FrameDecoder()
     got = [frame for at in range(0, len(stream), step) for frame in decoder.feed(stream[at : at + step])]
@@ -54,9 +55,9 @@ def test_any_bytes_give_frames_or_one_fault(data: bytes) -> None:
     assert all(not isinstance(frame, Fault) for frame in found[:-1])
 
 
-@given(st.sampled_from(FRAMES), st.integers(min_value=0), st.integers(min_value=0, max_value=255))
-def test_a_changed_byte_never_raises(frame: frames.Frame, position: int, value: int) -> None:
-    data = bytearray(frames.encode(frame))
+@given(st.sampled_from(range(len(FRAMES))), st.integers(min_value=0), st.integers(min_value=0, max_value=255))
+def test_a_changed_byte_never_raises(number: int, position: int, value: int) -> None:
+    data = bytearray(frames.encode(FRAMES[number]))
     data[4 + position % (len(data) - 4)] = value
     list(FrameDecoder().feed(bytes(data)))
 
