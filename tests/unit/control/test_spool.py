@@ -47,7 +47,7 @@ def test_what_does_not_fit_is_refused_whole(path: Path) -> None:
 
 
 @given(cut=st.integers(min_value=0, max_value=200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_torn_tail_is_cut_off_and_appending_goes_on(path: Path, cut: int) -> None:
     path.unlink(missing_ok=True)
     whole = Spool.open(path)
