@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
+from typing import Any
 
 from geodns.api.binding import Call, Reply
 from geodns.api.common import at_pointer, rtype_of
@@ -19,7 +21,32 @@ async def explain(call: Call[Node, ExplainQuery, None]) -> Reply:
     name = at_pointer("/query/name", lambda text: names.parse_name(text, None), query.name)
     rtype_of(query.type, "/query/type")
     client = parse_client(query.client or DEFAULT_CLIENT, "/query/client")
-    return Reply(Document(dict(await call.node.explain(name.to_text(), query.type.upper(), client))))
+    document = dict(await call.node.explain(name.to_text(), query.type.upper(), client))
+    refuse_fault(document)
+    add_causes(document, call.node)
+    return Reply(Document(document))
+
+
+def refuse_fault(document: Mapping[str, Any]) -> None:
+    """A document with the key `error` says why the question could not be asked. Raises InvalidInput."""
+    if "error" in document:
+        sentence = f"the dataplane could not be asked this: {document['error']}"
+        raise InvalidInput([Problem("", "bad-question", sentence)], sentence)
+
+
+def add_causes(document: dict[str, Any], node: Node) -> None:
+    """The dataplane knows verdicts by value id; why they are so, in words, is known here: `cause` of each checked value."""
+    values = [
+        value
+        for step in document.get("path", [])
+        for pool in (step.get("decision") or {}).get("pools", [])
+        for value in pool.get("values", [])
+    ]
+    if not values:
+        return
+    causes = {target.value_id: report.state.cause for report in node.prober.endpoints() for target in report.values}
+    for value in values:
+        value["cause"] = causes.get(value.get("id"))
 
 
 def parse_client(text: str, pointer: str = "") -> str:

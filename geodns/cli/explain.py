@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from geodns.api.explain import DEFAULT_CLIENT, parse_client
+from geodns.api.explain import DEFAULT_CLIENT, parse_client, refuse_fault
 from geodns.cli import link
 from geodns.cli.client import Target
 from geodns.cli.context import ConfigOption, JsonOption, TokenOption, UrlOption, call
@@ -52,6 +52,7 @@ def explain(
         if url is not None:
             raise
         document = ask_dataplane(Settings.load(file=config), query, error)
+        refuse_fault(document)
     if as_json:
         say_json(document)
     else:

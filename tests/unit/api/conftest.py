@@ -40,6 +40,17 @@ ADMIN = "admin-token"
 TOKENS = {role: f"token-of-{role.value}" for role in Role}
 
 
+def explanation(name: str, rtype: str, client: str) -> dict[str, Any]:
+    """What a dataplane without zones says (docs/explain.md)."""
+    nowhere: dict[str, Any] = {"country": None, "continent": None, "subdivisions": [], "asn": None, "from": {"country": None, "asn": None}}
+    return {
+        "question": {"name": name, "type": rtype},
+        "client": {"address": client, "prefix": 32, "seen_as": "sender", "location": nowhere},
+        "path": [{"step": "search", "name": name, "zone": None}],
+        "answer": {"rcode": "REFUSED", "authoritative": False, "steered": False, "scope": None, "answer": [], "authority": []},
+    }
+
+
 @dataclass
 class StoreNode:
     """A node as the API needs it. `applied`, `error` and `is_ready` are what a test makes of it."""
@@ -69,7 +80,7 @@ class StoreNode:
         if not self.is_ready:
             raise DataplaneUnavailable("the dataplane does not run")
         self.questions.append((name, rtype, client))
-        return {"question": {"name": name, "type": rtype}}
+        return explanation(name, rtype, client)
 
     def overrides(self) -> Sequence[Override]:
         return list(self.words.values())
