@@ -58,7 +58,7 @@ DECISION: dict[str, Any] = {
     "pools": [
         pool(
             "eu",
-            value(1, state="down", because="health: down", since_ms=int(time.time() * 1000) - 185_000, cause="connect refused"),
+            value(1, state="down", because="health: down", since_ms=int(time.time() * 1000) - 90_000_000, cause="connect refused"),
             value(2, state="drained", because="override: drain"),
             verdict="all-down",
             live_share=0.0,
@@ -141,7 +141,7 @@ def text_of(document: dict[str, Any]) -> str:
         "0 to pool eu: no match (the client is in NA-US, not in EU) octodns.geodns.rules",
         "1 to pool eu: decides (the catch-all) dynamic.rules",
         "eu: passed over: nothing is up, 0% of its weight is up (50% wanted)",
-        "192.0.2.1 down (health: down), for 3 min, connect refused, weight 1",
+        "192.0.2.1 down (health: down), for 1 d, connect refused, weight 1",
         "192.0.2.2 drained (override: drain), weight 1",
         "us: serves, 100% of its weight is up",
         "192.0.2.3 up (health: up), weight 4 (now 2), site nyc1, probability 66.7%",
