@@ -230,11 +230,12 @@ fn check_addresses(listen: &[SocketAddr]) -> Result<(), String> {
     Ok(())
 }
 
-/// One bind without `SO_REUSEPORT`, for with it a second server would silently share the port.
+/// One bind without `SO_REUSEPORT`, for with it a second server would silently share the port. A bind alone tells of a TCP listener too, and nobody can
+/// connect to what does not listen.
 fn find_out_whether_free(addr: SocketAddr) -> Result<(), String> {
     let udp = sys::open_udp(addr, false, LONGEST_WAIT).and_then(|socket| sys::bind(&socket, addr));
     udp.map_err(|error| cannot_listen(addr, "UDP", &error))?;
-    let tcp = sys::open_tcp(addr).and_then(|socket| sys::bind(&socket, addr).and_then(|()| sys::listen(&socket)));
+    let tcp = sys::open_tcp(addr).and_then(|socket| sys::bind(&socket, addr));
     tcp.map_err(|error| cannot_listen(addr, "TCP", &error))
 }
 

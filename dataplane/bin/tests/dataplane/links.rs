@@ -10,7 +10,7 @@ use geodns_link::frame::{Frame, MAX_FRAME, Ownership, Role};
 use crate::control::{Control, Heard, begin_full};
 use crate::dns::{REFUSED, ask_udp};
 use crate::process::{Dataplane, Directory, Flags};
-use crate::zones::{triple, zone};
+use crate::zones::{bare_zone, down, failover, triple, zone};
 
 fn start(directory: &Directory) -> Dataplane {
     Dataplane::start(&Flags::on_loopback(&directory.0).with(&["--settings-digest", &"5a".repeat(32)]))
@@ -97,6 +97,42 @@ fn a_configuration_is_taken_whole_or_refused_with_its_key() {
     control.send(&Frame::Config(b"{}"));
     control.status();
     assert_eq!(ask_udp(plane.v4(), "www.example.com").address(), Some([192, 0, 2, 1]));
+}
+
+#[test]
+fn a_publisher_is_told_the_status_unasked_and_an_observer_is_not() {
+    let directory = Directory::new();
+    let plane = start(&directory);
+    let mut control = plane.publisher();
+    let mut observer = Control::observer(&plane.flags.socket());
+    for _ in 0..2 {
+        let Heard::Status(status) = control.next() else { panic!("only STATUS comes unasked") };
+        assert_eq!(status["workers"]["listen"][0], plane.v4().to_string());
+        for key in ["served", "counters", "geo", "disk", "health_epoch", "uptime_s", "version"] {
+            assert!(status.get(key).is_some(), "{key}");
+        }
+    }
+    observer.send(&Frame::Explain { id: 1, json: b"{}" });
+    assert!(matches!(observer.next(), Heard::Explained(1, _)), "what is asked comes first when nothing comes unasked");
+}
+
+#[test]
+fn whoever_asks_is_told_why_by_the_code_that_answers() {
+    let directory = Directory::new();
+    let plane = start(&directory);
+    let mut changes = bare_zone();
+    changes.push(failover("www.example.com", [192, 0, 2, 1], [192, 0, 2, 2]));
+    let mut control = plane.publisher();
+    assert_eq!(control.full(triple(1), &changes), Heard::Ack(triple(1)));
+    control.whole_health(1, &[(1, down())]);
+    control.status();
+    let mut observer = Control::observer(&plane.flags.socket());
+    observer.send(&Frame::Explain { id: 7, json: br#"{"name": "www.example.com.", "type": "A", "client": "198.51.100.0/24"}"# });
+    let Heard::Explained(7, document) = observer.answer() else { panic!("a question is answered") };
+    assert_eq!(document["answer"]["answer"][0]["data"], "192.0.2.2", "{document}");
+    observer.send(&Frame::Explain { id: 8, json: br#"{"name": "www..", "type": "A", "client": "::1"}"# });
+    let Heard::Explained(8, document) = observer.answer() else { panic!("a question is answered") };
+    assert!(document["error"].is_string());
 }
 
 #[test]
