@@ -58,7 +58,8 @@ def test_model_does_no_io() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module]
-            assert not {name.split(".")[0] for name in names} & forbidden, path
+            roots = {name.split(".")[0] for name in names if name != "urllib.parse"}
+            assert not roots & forbidden, path
 
 
 def test_links_in_the_docs_lead_somewhere() -> None:
