@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import struct
@@ -118,36 +119,42 @@ class Asker:
         self._udp.settimeout(TIMEOUT_S)
         self._tcp: socket.socket | None = None
         self._identity = 0
+        self._query = b""
 
-    def ask(self, question: Question) -> Reply:
-        """The normalised reply; OSError when none comes."""
+    def send(self, question: Question) -> None:
+        """Sends it; `receive` comes next."""
         self._identity = (self._identity + 1) % 65536
-        query = question.wire(self._identity)
-        wire = self._ask_tcp(query) if question.transport == "tcp" else self._ask_udp(query)
-        return normalise(wire)
+        self._query = question.wire(self._identity)
+        if question.transport == "udp":
+            self._udp.send(self._query)
+            return
+        if self._tcp is None:
+            self._tcp = socket.create_connection(self._address, timeout=TIMEOUT_S)
+        with contextlib.suppress(ConnectionError):  # noticed and mended by `receive`
+            self._tcp.sendall(struct.pack("!H", len(self._query)) + self._query)
 
-    def _ask_udp(self, query: bytes) -> bytes:
-        self._udp.send(query)
+    def receive(self, question: Question) -> Reply:
+        """The normalised reply to what was sent; OSError when none comes."""
+        return normalise(self._receive_tcp(question) if question.transport == "tcp" else self._receive_udp())
+
+    def _receive_udp(self) -> bytes:
         while True:
             wire = self._udp.recv(65535)
-            if wire[:2] == query[:2]:
+            if wire[:2] == self._query[:2]:
                 return wire
 
-    def _ask_tcp(self, query: bytes) -> bytes:
-        framed = struct.pack("!H", len(query)) + query
+    def _receive_tcp(self, question: Question) -> bytes:
         for attempt in range(2):
-            if self._tcp is None:
-                self._tcp = socket.create_connection(self._address, timeout=TIMEOUT_S)
             try:
-                self._tcp.sendall(framed)
                 (length,) = struct.unpack("!H", self._read(2))
                 return self._read(length)
             except (ConnectionError, EOFError):
                 # The server closed the kept connection, as it may (RFC 7766 §6.2.4): once more on a fresh one.
+                if attempt or self._tcp is None:
+                    raise
                 self._tcp.close()
                 self._tcp = None
-                if attempt:
-                    raise
+                self.send(question)
         raise AssertionError("unreachable")
 
     def _read(self, count: int) -> bytes:
@@ -165,6 +172,13 @@ class Asker:
         self._udp.close()
         if self._tcp is not None:
             self._tcp.close()
+
+
+def ask_all(askers: Sequence[Asker], question: Question) -> list[Reply]:
+    """Everybody's reply; all are asked before any is awaited."""
+    for asker in askers:
+        asker.send(question)
+    return [asker.receive(question) for asker in askers]
 
 
 def names_to_ask(owners: Iterable[dns.name.Name], apex: dns.name.Name) -> list[dns.name.Name]:

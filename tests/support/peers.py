@@ -93,6 +93,7 @@ class Nsd(Peer):
   zonelistfile: {self.directory}/zone.list
   ipv4-edns-size: 1232
   ipv6-edns-size: 1232
+  minimal-responses: yes
   rrl-ratelimit: 0
 remote-control:
   control-enable: no
@@ -140,7 +141,7 @@ class Bind(Peer):
     """BIND; `minimal_responses` as in named.conf."""
 
     program = "named"
-    minimal_responses = "no"
+    minimal_responses = "no-auth"
 
     def configure(self) -> list[str]:
         """named.conf."""
