@@ -70,7 +70,7 @@ def show_endpoint(report: EndpointReport) -> Endpoint:
     state, check = report.state, report.check
     return Endpoint(
         id=state.endpoint_id,
-        state=VerdictView(state.verdict.value),
+        verdict=VerdictView(state.verdict.value),
         known=state.is_known,
         since=state.since,
         cause=state.cause,

@@ -320,7 +320,7 @@ class Endpoint(Model):
     """One check and what it found, as this node sees it. An unknown one counts as up until it has failed."""
 
     id: str
-    state: VerdictView
+    verdict: VerdictView
     known: bool
     since: datetime | None = Field(description="of the last transition")
     cause: str

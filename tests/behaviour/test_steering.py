@@ -93,7 +93,7 @@ def node(make_node: MakeNode, webs: dict[str, Nginx], tmp_path: Path) -> Node:
 def all_up(node: Node) -> bool:
     """Every endpoint was checked and is up."""
     endpoints = node.get("/api/v1/endpoints").body["items"]
-    return len(endpoints) == 3 and all(endpoint["verdict"] == "up" and endpoint["last_attempt"] for endpoint in endpoints)
+    return len(endpoints) == 3 and all(endpoint["verdict"] == "up" and endpoint["known"] for endpoint in endpoints)
 
 
 def drawn(node: Node, count: int = 40) -> set[str]:
