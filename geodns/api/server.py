@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import uuid
 from collections.abc import AsyncIterator
@@ -14,9 +13,9 @@ import structlog
 from aiohttp import web
 
 from geodns.api.binding import set_common_headers
+from geodns.api.listener import BACKLOG
 from geodns.api.problems import ErrorReply, render
 from geodns.api.tls import Certificate
-from geodns.errors import StartupError
 from geodns.settings import ListenAddress, Settings
 
 log = structlog.get_logger(__name__)
@@ -26,33 +25,11 @@ SHUTDOWN_S = 5.0
 
 KEEPALIVE_S = 75.0
 
-BACKLOG = 128
-
 MAX_CONNECTIONS = 1024
 """Open at a time. Far more than an API has callers, far fewer than the descriptors that the checks need."""
 
 FIRST_REQUEST_S = 30.0
 """For the first request of a connection, headers and all."""
-
-
-def bind(key: str, address: ListenAddress) -> socket.socket:
-    """A bound socket, before anything else starts: a busy port is found while nothing has been done yet. Raises StartupError."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        # Connections of the process before us linger in TIME_WAIT; two listeners on one port stay impossible on Linux.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((address.host, address.port))
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise StartupError(f"{key}: {address} is already in use by another process", hint=f"end it, or set another {key}") from None
-        raise StartupError(f"{key}: cannot listen on {address}: {error.strerror}", hint=f"set another {key}") from None
-    return listener
 
 
 def warn_if_exposed(settings: Settings) -> bool:

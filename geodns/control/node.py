@@ -1,7 +1,7 @@
 """The running node: ties store, publisher, prober and dataplane together, and is what the API and the command line talk to.
 
-Order of a start: lock, dataplane (which answers from its disk at once), and only then the database, so that DNS never waits for it. Order
-of an end: whoever uses the node (the API) first, then the loops, the dataplane last.
+Order of a start: lock and dataplane (`ground.py`; it answers from its disk at once), and only then the node with the database, so that DNS
+never waits for it. Order of an end: whoever uses the node (the API) first, then the loops, the dataplane last.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any, Self
 
 import structlog
 
-from geodns.control import binary, healthtable, privileges
+from geodns.control import healthtable, privileges
 from geodns.control.configuration import Configuration
 from geodns.control.follower import Follower
 from geodns.control.geo import GeoWatcher
+from geodns.control.ground import Ground
 from geodns.control.health import HealthFlow
 from geodns.control.healthtable import Override
 from geodns.control.housekeeping import Housekeeper
@@ -28,9 +29,8 @@ from geodns.control.operator import OperatorDesk
 from geodns.control.publisher import Publisher
 from geodns.control.recorder import HealthRecorder
 from geodns.control.spool import Spool
-from geodns.control.statedir import StateDirectory
 from geodns.control.status import Figures, Report
-from geodns.control.supervisor import Ending, Program, Supervisor
+from geodns.control.supervisor import Ending
 from geodns.control.vantages import Vantages
 from geodns.control.writer import Writer, WriteResult
 from geodns.control.zonefiles import ZoneFiles
@@ -41,7 +41,6 @@ from geodns.prober import AddressPolicy, CheckState, Collaborators, EndpointRepo
 from geodns.prober.target import HealthEntry
 from geodns.publish import frames
 from geodns.publish.client import LinkClient
-from geodns.publish.frames import Ownership
 from geodns.settings import Settings
 from geodns.store.audit import Actor
 from geodns.store.database import Database, Session
@@ -51,16 +50,20 @@ log = structlog.get_logger(__name__)
 
 
 class Node:
-    """`async with Node(settings) as node:` is a running node. Raises StartupError on the way in; nothing is left behind then."""
+    """`async with Ground(settings) as ground, Node(settings, ground) as node:` is a running node.
+
+    Raises StartupError on the way in; nothing is left behind then.
+    """
 
     database: Database
     prober: Prober
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, ground: Ground) -> None:
         self.settings = settings
-        self.directory = StateDirectory(settings.state.directory)
+        self.directory = ground.directory
+        self.supervisor = ground.supervisor
+        self._ground = ground
         self._stack = AsyncExitStack()
-        self._ending = Ending.WHAT_WE_STARTED
 
     # ---- life ----
 
@@ -73,29 +76,22 @@ class Node:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._ending = _judge_end(error)
+        self._ground.ending = _judge_end(error)
         self.expect_end()
         await self._stack.aclose()
 
     async def _start(self) -> None:
         settings, directory = self.settings, self.directory
-        program = Program(binary.make_command(settings, directory, Ownership.SUPERVISED), settings.start_digest)
         self.database = await Database.open(settings.database.url)
         self._stack.push_async_callback(self.database.close)
-        await asyncio.to_thread(directory.create)
-        self._stack.enter_context(directory.locked())
-        self._make_parts(program, await asyncio.to_thread(Spool.open, directory.spool))
-        self._stack.push_async_callback(self._stop_dataplane)
-        await self.supervisor.start()
+        self._make_parts(await asyncio.to_thread(Spool.open, directory.spool))
+        self.supervisor.tell(self._attached)
         privileges.drop_to(settings.user, directory.path)
         await self.geo.look()
         await self.desk.restore()
         group = await self._stack.enter_async_context(asyncio.TaskGroup())
         tasks = [group.create_task(keep_running(name, run)) for name, run in self._loops()]
         self._stack.callback(_cancel, tasks)
-
-    async def _stop_dataplane(self) -> None:
-        await self.supervisor.stop(self._ending)
 
     def expect_end(self) -> None:
         """The node is about to stop: a dataplane that ends from now on (Ctrl-C reaches it too) is not started again."""
@@ -108,13 +104,12 @@ class Node:
         if self.files is not None:
             self.files.look_again()
 
-    def _make_parts(self, program: Program, spool: Spool) -> None:
+    def _make_parts(self, spool: Spool) -> None:
         """Everything there is, wired; nothing runs yet."""
         settings, directory = self.settings, self.directory
         vantage = settings.node.name
         policy = Policy(allow_loopback=settings.prober.allow_loopback)
         nameservers = tuple(names.parse_name(name, None) for name in settings.zones.nameservers)
-        self.supervisor = Supervisor(program, directory, self._attached)
         self.keeper = DatabaseKeeper(
             self.database, settings.database.url, migrate_allowed=settings.database.migrate, has_state=self._has_state
         )

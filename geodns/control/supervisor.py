@@ -70,14 +70,14 @@ class Program:
 class Supervisor:
     """Call `start` once, then `run` in a task, and `stop` at the end."""
 
-    def __init__(self, program: Program, directory: StateDirectory, attached: Callable[[LinkClient], None]) -> None:
+    def __init__(self, program: Program, directory: StateDirectory) -> None:
         self.program = program
         self.directory = directory
         self.link: LinkClient | None = None
         self.hello: frames.Hello | None = None
         self.problem: str | None = None
         self.restarts = 0
-        self._attached = attached
+        self._attached: Callable[[LinkClient], None] = _nobody_listens
         self._process: DataplaneProcess | None = None
         self._started_at_s = 0.0
         self._delays = _delays()
@@ -92,6 +92,12 @@ class Supervisor:
     def started_here(self) -> bool:
         """Whether the running dataplane was started by this very process."""
         return self._process is not None and self._process.child is not None
+
+    def tell(self, attached: Callable[[LinkClient], None]) -> None:
+        """From now on `attached` hears of every new link; of the one that is there already, at once."""
+        self._attached = attached
+        if self.link is not None:
+            attached(self.link)
 
     async def start(self) -> None:
         """Returns when a dataplane has said HELLO, or a standalone one runs that cannot be spoken to. Raises StartupError when ours refuses
@@ -259,6 +265,10 @@ class Supervisor:
             await self._process.wait(RETRY_S)
         else:
             await asyncio.sleep(RETRY_S)
+
+
+def _nobody_listens(link: LinkClient) -> None:
+    """Before `tell` was called."""
 
 
 def _delays() -> Iterator[float]:

@@ -12,6 +12,7 @@ import sys
 
 import structlog
 
+from geodns.control.ground import Ground
 from geodns.control.node import Node
 from geodns.settings import Settings
 
@@ -20,7 +21,8 @@ async def main(flags: dict[str, object]) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    async with Node(Settings.load(flags, environ={})) as node:
+    settings = Settings.load(flags, environ={})
+    async with Ground(settings) as ground, Node(settings, ground) as node:
         while not node.readiness()[0]:  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.01)
         print("ready", flush=True)

@@ -21,6 +21,7 @@ from geodns.api import server
 from geodns.api.app import build
 from geodns.api.auth import Authenticator, GuessLimiter, Identity, Role
 from geodns.api.binding import Binding
+from geodns.api.listener import bind
 from geodns.api.openapi import describe
 from geodns.api.table import ROUTES
 from geodns.control.healthtable import Override
@@ -232,7 +233,7 @@ async def node(tmp_path: Path, empty_database: Path) -> AsyncIterator[StoreNode]
 async def api(node: StoreNode) -> AsyncIterator[Api]:
     """The API of that node on loopback."""
     authenticator = Authenticator(ADMIN, look_up, GuessLimiter(lambda: 0.0))
-    listener = server.bind("api.listen", ListenAddress("127.0.0.1", 0))
+    listener = bind("api.listen", ListenAddress("127.0.0.1", 0))
     app = build(ROUTES, Binding(node, authenticator))
     async with server.serve(app, listener) as url, ClientSession() as session:
         yield Api(node, url, session)

@@ -15,6 +15,7 @@ from aiohttp import ClientSession, web
 
 from geodns.api import server
 from geodns.api.app import make_app, make_metrics_app
+from geodns.api.listener import bind
 from geodns.api.tls import Certificate
 from geodns.errors import StartupError
 from geodns.settings import ListenAddress, Settings
@@ -66,16 +67,16 @@ def test_a_busy_port_is_one_sentence() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(StartupError, match=rf"api\.listen: 127\.0\.0\.1:{port} is already in use"):
-            server.bind("api.listen", ListenAddress("127.0.0.1", port))
+            bind("api.listen", ListenAddress("127.0.0.1", port))
 
 
 def test_an_address_that_is_not_ours_is_one_sentence() -> None:
     with pytest.raises(StartupError, match=r"metrics\.listen: cannot listen on 192\.0\.2\.1:1"):
-        server.bind("metrics.listen", ListenAddress("192.0.2.1", 1))
+        bind("metrics.listen", ListenAddress("192.0.2.1", 1))
 
 
 def test_an_ipv6_wildcard_is_ipv6_only() -> None:
-    with server.bind("api.listen", ListenAddress("::", 0)) as listener:
+    with bind("api.listen", ListenAddress("::", 0)) as listener:
         assert listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
 
 
@@ -142,7 +143,7 @@ async def test_a_stranger_who_asks_nothing_is_shown_out(api: Api, monkeypatch: p
 async def test_streams_end_with_the_api(node: StoreNode) -> None:
     app = make_app(node, ADMIN)
     async with ClientSession() as session:
-        async with server.serve(app, server.bind("api.listen", LOOPBACK)) as url:
+        async with server.serve(app, bind("api.listen", LOOPBACK)) as url:
             headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {ADMIN}"}
             response = await session.get(f"{url}/api/v1/events", headers=headers)
             assert await response.content.readline() == b": geodns\n"
@@ -154,8 +155,8 @@ async def test_streams_end_with_the_api(node: StoreNode) -> None:
 async def test_metrics_can_have_a_listener_of_their_own(node: StoreNode) -> None:
     node.settings = Settings.load({"metrics.listen": "127.0.0.1:1"}, environ={})
     async with (
-        server.serve(make_app(node, ADMIN), server.bind("api.listen", LOOPBACK)) as url,
-        server.serve(make_metrics_app(node), server.bind("metrics.listen", LOOPBACK)) as metrics_url,
+        server.serve(make_app(node, ADMIN), bind("api.listen", LOOPBACK)) as url,
+        server.serve(make_metrics_app(node), bind("metrics.listen", LOOPBACK)) as metrics_url,
         ClientSession() as session,
     ):
         assert (await session.get(f"{url}/metrics")).status == 404
@@ -165,7 +166,7 @@ async def test_metrics_can_have_a_listener_of_their_own(node: StoreNode) -> None
 
 async def test_a_changed_certificate_is_served_and_a_bad_one_is_not(hello: web.Application, authority: Authority, tmp_path: Path) -> None:
     certificate = Certificate(*install(authority, "one.example", tmp_path))
-    async with server.serve(hello, server.bind("api.listen", LOOPBACK), certificate) as url:
+    async with server.serve(hello, bind("api.listen", LOOPBACK), certificate) as url:
         assert url.startswith("https://")
         assert await served_name(url, authority) == "one.example"
         assert certificate.reload_if_changed() is False

@@ -24,6 +24,7 @@ import dns.rcode
 import psutil
 import pytest
 
+from geodns.control.ground import Ground
 from geodns.control.node import Node
 from geodns.control.statedir import StateDirectory
 from geodns.errors import Conflict, DatabaseUnavailable, ForeignHistory, SchemaTooNew, StartupError
@@ -95,7 +96,8 @@ class Place:
 
     @asynccontextmanager
     async def serving(self, *, ready: bool = True) -> AsyncIterator[Node]:
-        async with Node(self.settings()) as node:
+        settings = self.settings()
+        async with Ground(settings) as ground, Node(settings, ground) as node:
             if ready:
                 await until(lambda: node.readiness()[0])
             yield node

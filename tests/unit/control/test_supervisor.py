@@ -41,7 +41,8 @@ async def keeping(
     directory: StateDirectory, digest: bytes = DIGEST, attached: Callable[[LinkClient], None] = lambda link: None, **how: object
 ) -> AsyncIterator[Supervisor]:
     """A supervisor that runs, and is stopped at the end."""
-    keeper = Supervisor(Program(command(directory, digest=digest.hex(), **how), digest), directory, attached)
+    keeper = Supervisor(Program(command(directory, digest=digest.hex(), **how), digest), directory)
+    keeper.tell(attached)
     try:
         await keeper.start()
         async with asyncio.TaskGroup() as group:
@@ -107,7 +108,7 @@ async def test_one_that_runs_with_our_settings_is_attached_and_ended_with_us(dir
 
 async def test_a_failed_start_leaves_alone_what_was_running_before(directory: StateDirectory) -> None:
     async with found(directory) as process:
-        keeper = Supervisor(Program(command(directory), DIGEST), directory, lambda link: None)
+        keeper = Supervisor(Program(command(directory), DIGEST), directory)
         await keeper.start()
         await keeper.stop(Ending.WHAT_WE_STARTED)
         assert process.poll() is None
