@@ -325,8 +325,7 @@ def make_engine(location: Location, *, pool_size: int, lock_s: float = _LOCK_POL
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=STATEMENT_S,
-            # No `jit`: our statements take microseconds, compiling them takes milliseconds.
-            connect_args={"timeout": CONNECT_S, "server_settings": {"application_name": "geodns", "jit": "off"}},
+            connect_args={"timeout": CONNECT_S, "server_settings": {"application_name": "geodns"}},
         )
     path = location.path
 

@@ -22,7 +22,6 @@ SOA_RTYPE = 6
 NS_RTYPE = 2
 A_RTYPE = 1
 AAAA_RTYPE = 28
-CNAME_RTYPE = 5
 DNAME_RTYPE = 39
 
 # Inside a key a label ends with a zero byte, so that a shorter label sorts before a longer one that it begins. Zero and one inside a label

@@ -74,9 +74,6 @@ _STATE_FIELDS: Final = tuple(each.name for each in fields(CheckRow))
 _TRANSITION_FIELDS: Final = tuple(each.name for each in fields(TransitionRow))
 
 
-# ---- states ----
-
-
 async def save_states(session: Session, rows: Iterable[CheckRow]) -> None:
     """Put these rows in place of what is stored of the same (endpoint, vantage)."""
     updated = await database_time(session)
@@ -107,9 +104,6 @@ async def forget_states(session: Session, vantage: str, endpoint_ids: Sequence[s
         await session.execute(gone, limit_s=LONG_STATEMENT_S)
 
 
-# ---- transitions ----
-
-
 async def record_transitions(session: Session, transitions: Iterable[TransitionRow]) -> None:
     """Add to the history, in this order; what is there already is left alone."""
     values = [{name: getattr(row, name) for name in _TRANSITION_FIELDS} for row in transitions]
@@ -131,9 +125,6 @@ async def list_transitions(
         query = query.where(sa.tuple_(*order) < sa.tuple_(*(sa.literal(part, sa.BigInteger) for part in after)))
     page = make_page(await session.rows(query), size, lambda row: (to_microseconds(row.at), row.id))
     return Page(tuple(TransitionRow(*(getattr(row, name) for name in _TRANSITION_FIELDS)) for row in page.items), page.next)
-
-
-# ---- vantages ----
 
 
 async def beat(session: Session, vantage: str) -> None:

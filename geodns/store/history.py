@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from geodns.store import audit
 from geodns.store.audit import Actor
-from geodns.store.database import LONG_STATEMENT_S, AnyRow, Dialect, Session
+from geodns.store.database import LONG_STATEMENT_S, Dialect, Session
 from geodns.store.encoding import name_from_wire
 from geodns.store.listening import CHANNEL
 from geodns.store.schema import head as head_table
@@ -198,8 +198,3 @@ async def _changed_lists(session: Session, revision: int) -> tuple[tuple[str, ..
     query = sa.select(list_changes).where(list_changes.c.revision > revision).order_by(list_changes.c.revision)
     exists = {row.name: row.after is not None for row in await session.rows(query)}
     return tuple(name for name, is_there in exists.items() if not is_there), tuple(name for name, is_there in exists.items() if is_there)
-
-
-async def revision_entry(session: Session, revision: int) -> AnyRow | None:
-    """The row (revision, lineage, tag, at, actor) of one revision."""
-    return await session.row(sa.select(revisions).where(revisions.c.revision == revision))

@@ -50,10 +50,16 @@ class StoredRecord:
 
 
 class StateList(NamedTuple):
-    """A named CIDR list, as part of the state."""
+    """A named CIDR list, as part of the state. `body` holds its `prefixes` as the items of the link, one after the other."""
 
     name: str
-    networks: tuple[Network, ...]
+    prefixes: int
+    body: bytes
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The prefixes as values; a million of them take seconds, so whoever only sends them takes the body."""
+        return unpack_prefixes(self.body)
 
 
 class StateZone(NamedTuple):
@@ -90,9 +96,6 @@ _RECORD_COLUMNS = (rrsets.c.owner, rrsets.c.rtype, rrsets.c.ttl, rrsets.c.body, 
 def _record(row: AnyRow) -> StoredRecord:
     owner, rtype, ttl, body, dynamic, octodns, revision = row
     return StoredRecord(rrset_of(owner, rtype, ttl, body, dynamic, octodns), revision)
-
-
-# ---- for people: one, some, all of a zone ----
 
 
 async def find_record(session: Session, zone: Zone, owner: Name, rtype: int) -> StoredRecord | None:
@@ -148,16 +151,13 @@ async def zone_records(session: Session, zone: Zone) -> AsyncGenerator[StoredRec
                 await pacer.breathe()
 
 
-# ---- for serving: the state and parts of it ----
-
-
 async def stream_state(session: Session) -> AsyncGenerator[StateList | StateZone | StateRow]:
     """Everything that is served, in the order of a FULL: lists, then each zone with its SOA and its rrsets in canonical order.
 
     One snapshot with `history.head` of the same session. Memory is that of a batch, whatever the size of the state.
     """
-    for row in await session.rows(sa.select(lists.c.name, lists.c.body).order_by(lists.c.name)):
-        yield StateList(row.name, unpack_prefixes(row.body))
+    for row in await session.rows(sa.select(lists.c.name, lists.c.prefixes, lists.c.body).order_by(lists.c.name)):
+        yield StateList(*row)
     waiting = {zone.id: zone for zone in sorted(await all_zones(session), key=lambda zone: zone.id)}
     query = sa.select(rrsets.c.zone_id, rrsets.c.owner, rrsets.c.rtype, rrsets.c.ttl, rrsets.c.body, rrsets.c.steered).order_by(
         rrsets.c.zone_id, rrsets.c.owner_key, rrsets.c.rtype
@@ -181,6 +181,12 @@ def soa_row(zone: Zone) -> StateRow:
     """The SOA of a zone as an rrset like any other."""
     apex = name_to_wire(zone.apex)
     return StateRow(apex, apex, SOA_RTYPE, zone.soa.ttl, pack_body([zone.soa_rdata()]), steered=False)
+
+
+async def find_list(session: Session, name: str) -> StateList | None:
+    """One CIDR list as it is sent, or None."""
+    row = await session.row(sa.select(lists.c.name, lists.c.prefixes, lists.c.body).where(lists.c.name == name))
+    return None if row is None else StateList(*row)
 
 
 async def owner_rrsets(session: Session, apex: Name, owner: Name) -> list[StateRow]:

@@ -94,7 +94,6 @@ metadata = sa.MetaData(
 # SQLite numbers rows by itself only in a column declared INTEGER; AUTOINCREMENT forbids it to hand out a number twice.
 _Identity = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
-# ---- history (link.md section 1) ----
 
 lineages = sa.Table(
     "lineages",
@@ -188,7 +187,6 @@ audit = sa.Table(
     sqlite_autoincrement=True,
 )
 
-# ---- zones ----
 
 zones = sa.Table(
     "zones",
@@ -271,7 +269,6 @@ lists = sa.Table(
     sa.Column("changed_at", UtcTime, nullable=False),
 )
 
-# ---- health (health.md sections 4 and 6) ----
 
 check_states = sa.Table(
     "check_states",
@@ -349,7 +346,6 @@ events = sa.Table(
     sqlite_autoincrement=True,
 )
 
-# ---- access ----
 
 tokens = sa.Table(
     "tokens",

@@ -72,9 +72,6 @@ async def judge(contents: ZoneContents, policy: WritePolicy) -> JudgedZone:
         return await asyncio.to_thread(_judge_held if isinstance(contents.rrsets, Sequence) else _judge_passing, contents, policy)
 
 
-# ---- judging ----
-
-
 def _judge_held(contents: ZoneContents, policy: WritePolicy) -> JudgedZone:
     """Judge a source that is held in memory, in any order."""
     apex = contents.apex
@@ -177,9 +174,6 @@ def _sort(rows: list[Pair]) -> list[Pair]:
 
 def _place(pair: Pair) -> tuple[bytes, int]:
     return pair[0][:2]
-
-
-# ---- storing ----
 
 
 async def commit_whole_zone(session: Session, request: CreateZone | ReplaceZone, judged: JudgedZone, actor: Actor) -> Committed:
@@ -319,9 +313,6 @@ def _brake(request: ReplaceZone, zone: Zone, summary: Summary) -> None:
         f"this would remove {removed} of the {zone.rrset_count} rrsets of {names.zone_text(zone.apex)}, more than {_BRAKE_SHARE:.0%}",
         hint="if that is meant, repeat it with force",
     )
-
-
-# ---- comparing ----
 
 
 async def _differences(session: Session, zone: Zone, rows: Iterable[Pair]) -> AsyncGenerator[list[Edit]]:

@@ -59,9 +59,6 @@ def codes(error: pytest.ExceptionInfo[InvalidInput]) -> set[tuple[str, str]]:
     return {(problem.pointer, problem.code) for problem in error.value.problems}
 
 
-# ---- changesets ----
-
-
 async def test_what_goes_in_comes_out(database: Database) -> None:
     await create(database)
     done = await change(
@@ -201,9 +198,6 @@ async def test_dynamic_and_octodns_come_back_exactly_as_sent(database: Database)
     assert found.rrset.octodns == sent["octodns"]
 
 
-# ---- preconditions ----
-
-
 async def test_preconditions_hold_against_the_object_and_the_zone(database: Database) -> None:
     created = await create(database)
     create_only = Precondition(exists=False)
@@ -278,9 +272,6 @@ async def test_concurrent_conditional_increments_lose_nothing(database: Database
             group.create_task(work())
     assert (await read_counter(database))[0] == 100
     assert (await head_of(database)).revision == before + 100
-
-
-# ---- zones ----
 
 
 async def test_zone_gets_an_soa_and_the_nameservers_of_the_settings(database: Database) -> None:
@@ -521,9 +512,6 @@ async def test_zones_that_nodes_seed_together_are_made_once(database: Database, 
     async with opened(database_url) as other:
         done = await asyncio.gather(*(do(each, CreateZone(contents(NS, a("www")), seed=True)) for each in (database, other)))
     assert sorted(each.changed for each in done) == [False, True]
-
-
-# ---- what is remembered ----
 
 
 async def test_log_tells_before_and_after(database: Database) -> None:

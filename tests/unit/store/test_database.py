@@ -103,9 +103,6 @@ async def test_two_processes_on_one_database_take_turns(database: Database, data
     await other.close()
 
 
-# ---- change hints ----
-
-
 async def test_change_wakes_the_follower(database: Database) -> None:
     await database.wait_for_change(0.01)
     waiter = asyncio.create_task(database.wait_for_change(30))
@@ -135,9 +132,6 @@ async def test_waiting_ends_after_its_time_when_nothing_happens(database: Databa
     started = time.monotonic()
     await database.wait_for_change(0.2)
     assert 0.1 < time.monotonic() - started < 5
-
-
-# ---- away and back: PostgreSQL ----
 
 
 async def test_server_that_stops_is_unavailable_and_its_return_needs_no_restart(
@@ -255,9 +249,6 @@ async def test_server_behind_a_cut_network_is_unavailable_in_time(black_hole: Bl
     black_hole.swallow()
     await fails_as_unavailable_in_time(database)
     await database.close()
-
-
-# ---- away and back: SQLite ----
 
 
 @pytest.fixture
