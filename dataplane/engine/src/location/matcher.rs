@@ -80,7 +80,7 @@ impl Matcher {
     /// When there are more ranges than 32 bits can count.
     pub fn merge(mut self, locations: &LocationSet) -> Result<Self, RangeFault> {
         let tables: Vec<&LocationTable> = locations.that_provide(self.rules.places().wants()).map(Arc::as_ref).collect();
-        self.merged = Some(AddressMap { v4: self.sweep(&tables)?, v6: self.sweep(&tables)? });
+        self.merged = Some(AddressMap { v4: self.merge_family(&tables)?, v6: self.merge_family(&tables)? });
         Ok(self)
     }
 
@@ -125,29 +125,69 @@ impl Matcher {
         Matched { rule, scope }
     }
 
-    /// One pass over the boundaries of all sources.
-    fn sweep<A: Family>(&self, tables: &[&LocationTable]) -> Result<RangeMap<A, u16>, RangeFault> {
-        let mut subnets = Cursor::new(A::ranges(self.rules.subnets()));
-        let mut lists: Vec<(u16, Cursor<A, Membership>)> =
-            self.lists.iter().map(|list| (list.first, Cursor::new(A::ranges(&list.set)))).collect();
-        let mut places = PlaceCursor::<A>::new(self.rules.places(), tables);
-        let mut builder = RangeMapBuilder::new(self.rules.catch_all());
-        let mut start = A::default();
-        loop {
-            let listed = lists.iter().find(|(_, list)| list.value() == Some(Membership::Inside)).map(|&(first, _)| first);
-            let by_address = subnets.value().into_iter().chain(listed).min().unwrap_or(self.rules.catch_all());
-            builder.push(start, by_address.min(places.rule()));
-            let next = [subnets.next_start(), places.next_start()].into_iter().chain(lists.iter().map(|(_, list)| list.next_start()));
-            let Some(next) = next.flatten().min() else { break };
-            start = next;
-            subnets.advance(start);
-            for (_, list) in &mut lists {
-                list.advance(start);
-            }
-            places.advance(start);
+    /// The first rule by address and the first rule by place, each as ranges of its own, and then the lesser of both.
+    fn merge_family<A: Family>(&self, tables: &[&LocationTable]) -> Result<RangeMap<A, u16>, RangeFault> {
+        let mut rules = A::ranges(self.rules.subnets()).clone();
+        for NamedList { first, set, .. } in &self.lists {
+            let rule = |membership| if membership == Membership::Inside { *first } else { u16::MAX };
+            rules = combine(&rules, A::ranges(set), |rule_before, membership| rule_before.min(rule(membership)))?;
         }
-        builder.finish()
+        combine(&rules, &find_places(self.rules.places(), tables)?, u16::min)
     }
+}
+
+/// The first rule that matches by place, as ranges.
+fn find_places<A: Family>(rules: &PlaceRules, tables: &[&LocationTable]) -> Result<RangeMap<A, u16>, RangeFault> {
+    match tables {
+        [] => Ok(RangeMap::uniform(u16::MAX)),
+        // Most installations have one database that matters to a rule set: then a rule is looked up by class, without a thought about precedence.
+        [table] => {
+            let by_class: Vec<u16> = table.classes().iter().map(|class| decide_place(rules, [class])).collect();
+            let mut builder = RangeMapBuilder::new(u16::MAX);
+            let ranges = A::ranges(table.ranges());
+            for (start, class) in ranges.starts().iter().zip(ranges.values()) {
+                builder.push(*start, by_class.get(*class as usize).copied().unwrap_or(u16::MAX));
+            }
+            builder.finish()
+        }
+        _ => find_places_in_all(rules, tables),
+    }
+}
+
+/// The same with several databases: one pass over the boundaries of all.
+fn find_places_in_all<A: Family>(rules: &PlaceRules, tables: &[&LocationTable]) -> Result<RangeMap<A, u16>, RangeFault> {
+    let mut cursors: Vec<(&LocationTable, Cursor<A, u32>)> =
+        tables.iter().map(|table| (*table, Cursor::new(A::ranges(table.ranges())))).collect();
+    let mut builder = RangeMapBuilder::new(u16::MAX);
+    let mut start = Some(A::default());
+    while let Some(here) = start {
+        for (_, cursor) in &mut cursors {
+            cursor.advance(here);
+        }
+        let locations = cursors.iter().filter_map(|(table, cursor)| table.classes().get(cursor.value()? as usize));
+        builder.push(here, decide_place(rules, locations));
+        start = cursors.iter().filter_map(|(_, cursor)| cursor.next_start()).min();
+    }
+    builder.finish()
+}
+
+/// Two maps as one.
+fn combine<A: Family, V: Copy, W: Copy, R: Copy + PartialEq>(
+    left: &RangeMap<A, V>,
+    right: &RangeMap<A, W>,
+    join: impl Fn(V, W) -> R,
+) -> Result<RangeMap<A, R>, RangeFault> {
+    let (mut left, mut right) = (Cursor::new(left), Cursor::new(right));
+    let (Some(first_left), Some(first_right)) = (left.value(), right.value()) else { return Err(RangeFault::Count) };
+    let mut builder = RangeMapBuilder::new(join(first_left, first_right));
+    while let Some(start) = left.next_start().into_iter().chain(right.next_start()).min() {
+        left.advance(start);
+        right.advance(start);
+        if let (Some(value), Some(other)) = (left.value(), right.value()) {
+            builder.push(start, join(value, other));
+        }
+    }
+    builder.finish()
 }
 
 /// A place in the ranges of a map.
@@ -169,61 +209,11 @@ impl<'a, A: Family, V: Copy> Cursor<'a, A, V> {
         self.map.starts().get(self.range.saturating_add(1)).copied()
     }
 
-    /// Moves on when the next range starts here; true when it did. Never skips a range, because every boundary is visited.
-    fn advance(&mut self, start: A) -> bool {
-        let moves = self.next_start() == Some(start);
-        if moves {
+    /// Moves on when the next range starts here. Never skips a range, because every boundary is visited.
+    fn advance(&mut self, start: A) {
+        if self.next_start() == Some(start) {
             self.range = self.range.saturating_add(1);
         }
-        moves
-    }
-}
-
-/// A place in all location tables, with the first rule that matches there.
-struct PlaceCursor<'a, A> {
-    rules: &'a PlaceRules,
-    tables: Vec<(&'a LocationTable, Cursor<'a, A, u32>)>,
-    /// With a single table, the rule of each class: most installations have one, and a city database has thirty networks a class.
-    by_class: Vec<u16>,
-    rule: u16,
-}
-
-impl<'a, A: Family> PlaceCursor<'a, A> {
-    fn new(rules: &'a PlaceRules, tables: &[&'a LocationTable]) -> Self {
-        let by_class = match tables {
-            [table] => table.classes().iter().map(|class| decide_place(rules, [class])).collect(),
-            _ => Vec::new(),
-        };
-        let tables = tables.iter().map(|table| (*table, Cursor::new(A::ranges(table.ranges())))).collect();
-        let mut cursor = Self { rules, tables, by_class, rule: 0 };
-        cursor.rule = cursor.find_rule();
-        cursor
-    }
-
-    fn rule(&self) -> u16 {
-        self.rule
-    }
-
-    fn next_start(&self) -> Option<A> {
-        self.tables.iter().filter_map(|(_, cursor)| cursor.next_start()).min()
-    }
-
-    fn advance(&mut self, start: A) {
-        let mut moved = false;
-        for (_, cursor) in &mut self.tables {
-            moved |= cursor.advance(start);
-        }
-        if moved {
-            self.rule = self.find_rule();
-        }
-    }
-
-    fn find_rule(&self) -> u16 {
-        let class = |cursor: &Cursor<'a, A, u32>| cursor.value().and_then(|class| usize::try_from(class).ok());
-        if let [(_, cursor)] = self.tables.as_slice() {
-            return class(cursor).and_then(|class| self.by_class.get(class)).copied().unwrap_or(u16::MAX);
-        }
-        decide_place(self.rules, self.tables.iter().filter_map(|(table, cursor)| table.classes().get(class(cursor)?)))
     }
 }
 
