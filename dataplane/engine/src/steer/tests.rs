@@ -755,3 +755,57 @@ fn deciding_allocates_nothing_after_room_was_made() {
     }
     assert_eq!((bench.picked.candidates.capacity(), room >= 2), (room, true));
 }
+
+/// Rule, database network and direction are the same for every address inside the announced scope, and no shorter prefix has that: every address of a /16.
+#[test]
+fn scopes_of_nearest_are_proved_by_brute_force() {
+    const SIZE: u32 = 1 << 16;
+    let mut rng = FastRng::from_seed(31);
+    for _ in 0..4 {
+        let mut networks = Vec::new();
+        let mut next = 0;
+        while next < SIZE {
+            let host_bits = u32::try_from(rng.below(13)).unwrap();
+            let first = next.next_multiple_of(1 << host_bits);
+            if first < SIZE && rng.below(4) > 0 {
+                let place = i32::try_from(rng.below(5)).unwrap();
+                networks.push((format!("{}/{}", Ipv4Addr::from(0x0a14_0000 + first), 32 - host_bits), place, place));
+            }
+            next = first + (1 << host_bits);
+        }
+        let networks: Vec<(&str, i32, i32)> =
+            networks.iter().map(|(network, latitude, longitude)| (network.as_str(), *latitude, *longitude)).collect();
+        let record =
+            with(four_pools(vec![subnet_rule(0, &["10.20.64.0/19", "10.20.7.0/25"]), rule(3)]), |spec| spec.select = Select::Nearest);
+        let mut bench = Bench::new(&record, &[], located(&networks));
+        let addr = |offset: u32| IpAddr::V4(Ipv4Addr::from(0x0a14_0000 + offset));
+        // What decides: the rule, and the network by its number, which the database's own cuts give.
+        let starts: Vec<u32> = networks
+            .iter()
+            .flat_map(|(network, ..)| {
+                let prefix = prefix(network);
+                let IpAddr::V4(first) = prefix.addr else { unreachable!() };
+                let offset = u32::from(first) - 0x0a14_0000;
+                [offset, offset + (1 << (32 - prefix.length))]
+            })
+            .collect();
+        let starts: BTreeSet<u32> = starts.into_iter().collect();
+        let decided: Vec<(u16, usize)> = (0..SIZE)
+            .map(|offset| (bench.tables.decide_rule(bench.steered.rule_set(), addr(offset)).rule, starts.range(..=offset).count()))
+            .collect();
+        let mut runs = Vec::new();
+        for run in decided.chunk_by(|a, b| a == b) {
+            let first = u32::try_from(runs.len()).unwrap();
+            runs.extend(vec![(first, first + u32::try_from(run.len()).unwrap() - 1); run.len()]);
+        }
+        let alike = |offset: u32, scope: u8| {
+            let (first, last) = runs[offset as usize];
+            let host_bits = 32 - u32::from(scope);
+            host_bits < 16 && first <= offset >> host_bits << host_bits && offset | ((1 << host_bits) - 1) <= last
+        };
+        for offset in 0..SIZE {
+            let scope = bench.decide(&Client { addr: addr(offset), prefix: 32, from_ecs: true }).scope;
+            assert!(alike(offset, scope) && !alike(offset, scope - 1), "{}: {scope}", addr(offset));
+        }
+    }
+}
