@@ -81,7 +81,7 @@ pub fn admit<'a>(options: &Options, request: &Request<'a>, client: IpAddr) -> Ad
 }
 
 fn find_refusal(options: &Options, request: &Request<'_>, client: IpAddr) -> Option<Refusal> {
-    if options.deny.contains(client) || !(options.allow.is_empty() || options.allow.contains(client)) {
+    if !is_allowed(options, client) {
         return Some(Refusal::Client);
     }
     if request.edns.as_ref().is_some_and(|edns| edns.version != 0) {
@@ -98,6 +98,11 @@ fn find_refusal(options: &Options, request: &Request<'_>, client: IpAddr) -> Opt
         return Some(Refusal::Malformed);
     }
     request.question.as_ref().and_then(find_question_refusal)
+}
+
+fn is_allowed(options: &Options, client: IpAddr) -> bool {
+    let is_denied = !options.deny.is_empty() && options.deny.contains(client);
+    !is_denied && (options.allow.is_empty() || options.allow.contains(client))
 }
 
 fn find_question_refusal(question: &Question<'_>) -> Option<Refusal> {

@@ -7,17 +7,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use geodns_wire::Rcode;
 use geodns_wire::edns::{ClientSubnet, Edns};
 use geodns_wire::request::{Question, Request, Unanswerable};
 use geodns_wire::writer::{Full, NameTable, OptReply, Writer};
-use geodns_wire::{NameBuf, NameKey, Rcode};
 
 use crate::admit::{Admission, Refusal, admit};
 use crate::cookie::answer_cookie;
 use crate::path::PathTrace;
 use crate::resolve::{Finding, Resolver, Workspace};
 use crate::rng::Rng;
-use crate::steer::{Client, NoTrace, Picked};
+use crate::steer::{Client, NoTrace};
 use crate::view::{ClientSubnets, Options, View};
 
 /// RFC 1035 §4.2.1: what every client takes over UDP.
@@ -107,8 +107,7 @@ impl Scratch {
 
     /// Room for one query at a time.
     pub fn new() -> Self {
-        let work = Workspace { key: NameKey::new(), target_key: NameKey::new(), target: NameBuf::root(), picked: Picked::new() };
-        Self { names: NameTable::new(), work }
+        Self { names: NameTable::new(), work: Workspace::new() }
     }
 }
 

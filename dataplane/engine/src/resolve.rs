@@ -37,6 +37,37 @@ pub struct Workspace {
     /// A name made from a DNAME.
     pub target: NameBuf,
     pub picked: Picked,
+    /// Names looked for so far: a name met again is a loop.
+    visited: Visited,
+    /// The same of the DNAMEs that are in the answer.
+    substituted: Visited,
+}
+
+impl Workspace {
+    /// Memory for one search at a time.
+    pub fn new() -> Self {
+        Self {
+            key: NameKey::new(),
+            target_key: NameKey::new(),
+            target: NameBuf::root(),
+            picked: Picked::new(),
+            visited: Visited::default(),
+            substituted: Visited::default(),
+        }
+    }
+}
+
+impl Workspace {
+    /// Notes the name that is looked for; false when it was looked for before or the chain is too long.
+    fn note_name(&mut self) -> bool {
+        self.visited.note(self.key.hash(self.key.labels()))
+    }
+}
+
+impl Default for Workspace {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// What a search has found, beside the records.
@@ -77,10 +108,6 @@ pub struct Resolver<'s, 'b, R, T> {
     owner_at: Option<NameAt>,
     /// Behind the last whole rrset.
     complete: Mark,
-    /// Hashes of the names looked for so far: a name met again is a loop.
-    visited: Visited,
-    /// The same of the DNAMEs that are in the answer.
-    substituted: Visited,
     finding: Finding,
 }
 
@@ -96,6 +123,8 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
         writer: &'s mut Writer<'b>,
     ) -> Self {
         work.key.set(question.qname, view.zones.seed());
+        work.visited.count = 0;
+        work.substituted.count = 0;
         let finding = Finding { rcode: Rcode::NoError, authoritative: false, truncated: false, scope: 0, steered: false, refusal: None };
         let complete = writer.mark();
         Self {
@@ -110,8 +139,6 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
             home: None,
             left_home: None,
             owner_at: None,
-            visited: Visited::default(),
-            substituted: Visited::default(),
             finding,
         }
     }
@@ -136,7 +163,7 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
     }
 
     fn follow_chain(&mut self) -> Result<Rcode, Full> {
-        while self.visited.note(self.work.key.hash(self.work.key.labels())) {
+        while self.work.note_name() {
             self.complete = self.writer.mark();
             match self.step()? {
                 Step::Done(rcode) => return Ok(rcode),
@@ -176,7 +203,7 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
     /// The parent's side of a cut speaks for the DS of the name asked; a CNAME's target is looked up where the chain has come to.
     fn find_zone(&self) -> Option<&'s Zone> {
         let zones = &self.view.zones;
-        match self.visited.count {
+        match self.work.visited.count {
             0 | 1 => find_zone(zones, &self.work.key, self.qtype),
             _ => zones.nearest(&self.work.key, self.work.key.labels()),
         }
@@ -184,7 +211,7 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
 
     /// The question lies in no zone of ours, or a CNAME has led out of them.
     fn leave_our_zones(&mut self) -> Step {
-        self.finding.refusal = (self.visited.count <= 1).then_some(Refusal::NoZone);
+        self.finding.refusal = (self.work.visited.count <= 1).then_some(Refusal::NoZone);
         Step::Done(Rcode::NoError)
     }
 
@@ -279,10 +306,10 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
             return Ok(Step::Done(Rcode::ServFail));
         };
         let Some(rdata) = rdatas.into_iter().next() else { return Ok(Step::Done(Rcode::ServFail)) };
-        let Workspace { key, target, .. } = &mut *self.work;
+        let Workspace { key, target, substituted, .. } = &mut *self.work;
         self.trace.step(PathStep::Dname { owner: key.suffix(labels) });
         // A chain may pass the same DNAME twice; a message holds a record once.
-        if self.substituted.note(key.hash(labels)) {
+        if substituted.note(key.hash(labels)) {
             self.writer.put_record(Section::Answer, (key.suffix(labels), None), Fields::new(rtype::DNAME, ttl), rdata)?;
             self.complete = self.writer.mark();
         }
@@ -349,7 +376,7 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
     /// Where the last `labels` labels of the name stand, while it is the question's.
     #[inline]
     fn suffix_at(&self, labels: usize) -> Option<NameAt> {
-        let is_question = self.visited.count == 1 && labels > 0;
+        let is_question = self.work.visited.count == 1 && labels > 0;
         if is_question { NameAt::in_question(self.work.key.start(labels)) } else { None }
     }
 

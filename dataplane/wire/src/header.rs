@@ -81,13 +81,14 @@ impl Header {
     /// # Errors
     /// When fewer are there.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let [i0, i1, f0, f1, q0, q1, an0, an1, ns0, ns1, ar0, ar1] = reader.array::<HEADER_LENGTH>()?;
         Ok(Self {
-            id: reader.u16()?,
-            flags: reader.u16()?,
-            questions: reader.u16()?,
-            answers: reader.u16()?,
-            authorities: reader.u16()?,
-            additionals: reader.u16()?,
+            id: u16::from_be_bytes([i0, i1]),
+            flags: u16::from_be_bytes([f0, f1]),
+            questions: u16::from_be_bytes([q0, q1]),
+            answers: u16::from_be_bytes([an0, an1]),
+            authorities: u16::from_be_bytes([ns0, ns1]),
+            additionals: u16::from_be_bytes([ar0, ar1]),
         })
     }
 

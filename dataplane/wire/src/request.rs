@@ -113,15 +113,17 @@ impl<'a> Request<'a> {
 
     fn read_tsig(&mut self, owner: &Reader<'a>, record: &Record<'a>) -> Result<(), Fault> {
         let start = record.end.saturating_sub(record.rdata.len());
-        let mut rdata = Reader::at(owner.message(), start);
-        self.tsig = Some(Tsig::read(owner.position(), &mut rdata, record.end).map_err(|Malformed| Fault::Tsig)?);
+        let tsig = Tsig::read(owner.message(), owner.position(), start, record.end).map_err(|Malformed| Fault::Tsig)?;
+        self.tsig = Some(tsig);
         Ok(())
     }
 }
 
 impl<'a> Question<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        Ok(Self { qname: Name::read(reader)?, qtype: reader.u16()?, qclass: reader.u16()? })
+        let qname = Name::read(reader)?;
+        let [t0, t1, c0, c1] = reader.array()?;
+        Ok(Self { qname, qtype: u16::from_be_bytes([t0, t1]), qclass: u16::from_be_bytes([c0, c1]) })
     }
 }
 
@@ -138,12 +140,15 @@ struct Record<'a> {
 impl<'a> Record<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         skip_compressed(reader)?;
-        let rtype = reader.u16()?;
-        let class = reader.u16()?;
-        let ttl = reader.u32()?;
-        let length = reader.u16()?;
-        let rdata = reader.take(usize::from(length))?;
-        Ok(Self { rtype, class, ttl, rdata, end: reader.position() })
+        let [t0, t1, c0, c1, s0, s1, s2, s3, l0, l1] = reader.array()?;
+        let rdata = reader.take(usize::from(u16::from_be_bytes([l0, l1])))?;
+        Ok(Self {
+            rtype: u16::from_be_bytes([t0, t1]),
+            class: u16::from_be_bytes([c0, c1]),
+            ttl: u32::from_be_bytes([s0, s1, s2, s3]),
+            rdata,
+            end: reader.position(),
+        })
     }
 }
 

@@ -7,12 +7,19 @@ use crate::reader::{Malformed, Reader};
 /// TSIG error 17 (RFC 8945 §5.2.1): the key is not known.
 pub const BADKEY: u16 = 17;
 
-/// What of a request's TSIG record goes back in the reply.
+/// A request's TSIG record: where it stands. Its fields are read when they are needed, which is seldom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tsig<'a> {
     message: &'a [u8],
     key_at: usize,
-    algorithm_at: usize,
+    rdata_at: usize,
+}
+
+/// What of a request's TSIG record goes back in the reply.
+#[derive(Debug, Clone)]
+pub struct TsigFields {
+    pub key: NameBuf,
+    pub algorithm: NameBuf,
     /// 48 bits of unix seconds, as sent.
     pub time_signed: [u8; 6],
     pub fudge: u16,
@@ -20,15 +27,29 @@ pub struct Tsig<'a> {
 }
 
 impl<'a> Tsig<'a> {
-    /// Reads the record whose owner name stands at `key_at` and whose rdata the reader is at (RFC 8945 §4.2) up to `end`.
+    /// The record whose owner name stands at `key_at` and whose rdata (RFC 8945 §4.2) reaches from `rdata_at` to `end`.
     ///
     /// # Errors
     /// When a field runs out or octets are left over.
-    pub fn read(key_at: usize, reader: &mut Reader<'a>, end: usize) -> Result<Self, Malformed> {
-        let message = reader.message();
-        NameBuf::root().read_compressed(&mut Reader::at(message, key_at))?;
-        let algorithm_at = reader.position();
-        NameBuf::root().read_compressed(reader)?;
+    pub fn read(message: &'a [u8], key_at: usize, rdata_at: usize, end: usize) -> Result<Self, Malformed> {
+        let tsig = Self { message, key_at, rdata_at };
+        let (_, behind) = tsig.read_fields()?;
+        if behind == end { Ok(tsig) } else { Err(Malformed) }
+    }
+
+    /// The fields that go back.
+    ///
+    /// # Errors
+    /// Never for a record that `read` has accepted.
+    pub fn fields(&self) -> Result<TsigFields, Malformed> {
+        self.read_fields().map(|(fields, _)| fields)
+    }
+
+    fn read_fields(&self) -> Result<(TsigFields, usize), Malformed> {
+        let (mut key, mut algorithm) = (NameBuf::root(), NameBuf::root());
+        key.read_compressed(&mut Reader::at(self.message, self.key_at))?;
+        let mut reader = Reader::at(self.message, self.rdata_at);
+        algorithm.read_compressed(&mut reader)?;
         let time_signed = reader.array()?;
         let fudge = reader.u16()?;
         let mac_size = reader.u16()?;
@@ -37,23 +58,6 @@ impl<'a> Tsig<'a> {
         let _error = reader.u16()?;
         let other_length = reader.u16()?;
         reader.take(usize::from(other_length))?;
-        if reader.position() == end { Ok(Self { message, key_at, algorithm_at, time_signed, fudge, original_id }) } else { Err(Malformed) }
-    }
-
-    /// The key's name.
-    pub fn key(&self) -> NameBuf {
-        self.expand(self.key_at)
-    }
-
-    /// The algorithm's name.
-    pub fn algorithm(&self) -> NameBuf {
-        self.expand(self.algorithm_at)
-    }
-
-    fn expand(&self, at: usize) -> NameBuf {
-        let mut name = NameBuf::root();
-        // `read` has walked both names already.
-        let _ = name.read_compressed(&mut Reader::at(self.message, at));
-        name
+        Ok((TsigFields { key, algorithm, time_signed, fudge, original_id }, reader.position()))
     }
 }

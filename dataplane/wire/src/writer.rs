@@ -416,14 +416,14 @@ impl<'b> Writer<'b> {
     /// # Errors
     /// When there is no room.
     pub fn put_badkey(&mut self, tsig: &Tsig<'_>) -> Result<(), Full> {
-        let (key, algorithm) = (tsig.key(), tsig.algorithm());
-        let algorithm = algorithm.as_name().wire();
-        self.put(key.as_name().wire())?;
+        let fields = tsig.fields().map_err(|_| Full)?; // `Tsig::read` has read them all before
+        let algorithm = fields.algorithm.as_name().wire();
+        self.put(fields.key.as_name().wire())?;
         let length = u16::try_from(algorithm.len().wrapping_add(16)).map_err(|_| Full)?;
         self.put(&Fields { rtype: rtype::TSIG, class: rtype::CLASS_ANY, ttl: 0 }.octets(length))?;
         self.put(algorithm)?;
-        self.put(&tsig.time_signed)?;
-        for field in [tsig.fudge, 0, tsig.original_id, BADKEY, 0] {
+        self.put(&fields.time_signed)?;
+        for field in [fields.fudge, 0, fields.original_id, BADKEY, 0] {
             self.put(&field.to_be_bytes())?;
         }
         self.count(Section::Additional);

@@ -151,10 +151,10 @@ pub struct Rrsets<'z> {
 
 impl<'z> Rrsets<'z> {
     fn read(&mut self) -> Result<Rrset<'z>, Malformed> {
-        let rtype = self.rest.u16()?;
-        let ttl = self.rest.u32()?;
-        let length = self.rest.u32()?;
-        let body = self.rest.take(length as usize)?;
+        let [t0, t1, s0, s1, s2, s3, l0, l1, l2, l3] = self.rest.array()?;
+        let rtype = u16::from_be_bytes([t0, t1]);
+        let ttl = u32::from_be_bytes([s0, s1, s2, s3]);
+        let body = self.rest.take(u32::from_be_bytes([l0, l1, l2, l3]) as usize)?;
         let data = if ttl & STEERED == 0 {
             RrsetView::Static(Rdatas::new(body)?)
         } else {
