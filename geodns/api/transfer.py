@@ -50,7 +50,7 @@ FORMATS = {
 IMPORT_BODY = RawBody((JSON_LINES, *FORMATS, "text/plain", "application/octet-stream", "application/x-www-form-urlencoded"), IMPORT_LIMIT)
 
 LINES_AT_ONCE = 500
-"""Lines written between two turns of the event loop: a few milliseconds."""
+"""Lines made at a time, some tens of kilobytes."""
 
 
 async def export_zone(call: Call[Node, ExportQuery, None]) -> web.StreamResponse:
@@ -71,9 +71,9 @@ async def export_zone(call: Call[Node, ExportQuery, None]) -> web.StreamResponse
     )
     set_common_headers(response, call.request_id)
     await response.prepare(call.request)
-    for chunk in _in_chunks(lines):
+    # In a thread: sorting a hundred thousand names before the first line takes a second.
+    while chunk := await asyncio.to_thread(_join, lines):
         await response.write(chunk)
-        await asyncio.sleep(0)
     await response.write_eof()
     return response
 
@@ -160,6 +160,6 @@ def _file_name(apex: dns.name.Name) -> str:
     return urllib.parse.quote(names.zone_text(apex), safe="@")
 
 
-def _in_chunks(lines: Iterator[str]) -> Iterator[bytes]:
-    while chunk := "".join(islice(lines, LINES_AT_ONCE)):
-        yield chunk.encode()
+def _join(lines: Iterator[str]) -> bytes:
+    """The next lines of a zone; empty at its end."""
+    return "".join(islice(lines, LINES_AT_ONCE)).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from contextlib import AsyncExitStack
@@ -34,6 +35,8 @@ async def serve_on(settings: Settings, ground: Ground, listener: socket.socket, 
             await stack.enter_async_context(server.serve(make_metrics_app(node), metrics))
         log.info("geodns serves", version=__version__, dns=[str(address) for address in settings.dns.listen], api=url)
         show_token(settings, token)
+        # What the start has made stays: the collector need not look through it again and again while the loop waits.
+        gc.freeze()
         await _run_until_signal(node, certificate)
     log.info("geodns has stopped")
 
