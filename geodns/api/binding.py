@@ -77,10 +77,14 @@ Handler = Callable[[Call[Any, Any, Any]], Awaitable[Reply | web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class RawBody:
-    """A body that is not JSON: the media types that the route takes, and how long it may be."""
+    """A body that is not, or not only, JSON: the media types that the route takes, and how long it may be.
+
+    With a `model`, `application/json` is taken too, within the limit of JSON.
+    """
 
     media_types: tuple[str, ...]
     limit: int
+    model: type[BaseModel] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,8 @@ async def _read_body(request: web.Request, model: type[BaseModel] | RawBody | No
     if model is None:
         return None
     if isinstance(model, RawBody):
+        if model.model is not None and request.content_type in bodies.JSON_TYPES:
+            return await _read_body(request, model.model)
         bodies.check_media_type(request, frozenset(model.media_types))
         return await bodies.read_bytes(request, model.limit)
     raw = await bodies.read_json(request)

@@ -22,6 +22,9 @@ JSON_LIMIT = 1024 * 1024
 IMPORT_LIMIT = 16 * 1024 * 1024
 """Bytes. A zone file of 400,000 lines; larger ones go through `geodns apply` in the zones directory."""
 
+LIST_LIMIT = 32 * 1024 * 1024
+"""Bytes. A CIDR list of a million prefixes as text, one a line."""
+
 MAX_DEPTH = 32
 """Levels. A steered record inside a changeset has eleven."""
 

@@ -54,7 +54,7 @@ def describe(routes: Sequence[Route]) -> dict[str, Any]:
 def _collect_models(routes: Sequence[Route]) -> list[type[BaseModel]]:
     found: dict[type[BaseModel], None] = {ProblemDetails: None}
     for route in routes:
-        for model in (route.reply, route.body):
+        for model in (route.reply, route.body.model if isinstance(route.body, RawBody) else route.body):
             if isinstance(model, type):
                 found[model] = None
     return list(found)
@@ -73,7 +73,9 @@ def _describe_route(route: Route, schemas: dict[type[BaseModel], Any]) -> dict[s
     else:
         operation["description"] = f"Needs a token with the role `{route.role.value}`."
     if isinstance(route.body, RawBody):
-        content = {media_type: {"schema": {"type": "string"}} for media_type in route.body.media_types}
+        content: dict[str, Any] = {media_type: {"schema": {"type": "string"}} for media_type in route.body.media_types}
+        if route.body.model is not None:
+            content["application/json"] = {"schema": schemas[route.body.model]}
         operation["requestBody"] = {"required": True, "content": content}
     elif route.body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas[route.body]}}}

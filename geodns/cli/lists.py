@@ -60,7 +60,8 @@ def put(
 ) -> None:
     """Make a list, or replace its prefixes."""
     wanted = [*(prefixes or []), *(read_prefixes(file) if file is not None else [])]
-    done = call(Target(url, token), config, lambda client: client.request("PUT", "lists", name, body={"prefixes": wanted})).json()
+    raw = ("text/plain", "\n".join(wanted).encode())
+    done = call(Target(url, token), config, lambda client: client.request("PUT", "lists", name, raw=raw)).json()
     if as_json:
         say_json(done)
     else:

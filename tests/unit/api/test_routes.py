@@ -290,3 +290,19 @@ async def test_every_bad_prefix_of_a_list_is_told(api: Api) -> None:
     assert [problem["pointer"] for problem in answer.body["errors"]] == ["/prefixes/3"]
     answer = await api.check("PUT", "/lists/office", {"prefixes": ["192.0.2.1/24", "192.0.2.0/24", "x"]}, status=422)
     assert [problem["pointer"] for problem in answer.body["errors"]] == ["/prefixes/0", "/prefixes/2"]
+
+
+async def test_a_list_can_be_text_one_prefix_a_line(api: Api) -> None:
+    text = b"# ours\n192.0.2.0/24 # main\n\n2001:db8::/32\r\n"
+    await api.check("PUT", "/lists/office", raw=text, status=201, headers={"Content-Type": "text/plain"})
+    assert (await api.check("GET", "/lists/office")).body["prefixes"] == ["192.0.2.0/24", "2001:db8::/32"]
+    answer = await api.check(
+        "PUT", "/lists/office", raw=b"192.0.2.0/24\n192.0.2.1/24\nx\xff\n", status=422, headers={"Content-Type": "text/plain"}
+    )
+    assert [problem["source"] for problem in answer.body["errors"]] == ["line 2", "line 3"]
+
+
+async def test_a_list_longer_than_other_bodies_is_taken(api: Api) -> None:
+    text = "\n".join(f"10.{number >> 8}.{number & 255}.0/24" for number in range(65536)).encode() + b"\n" + b"#" * JSON_LIMIT
+    await api.check("PUT", "/lists/large", raw=text, status=201, headers={"Content-Type": "text/plain"})
+    assert (await api.check("GET", "/lists")).body["items"][0]["size"] == 65536
