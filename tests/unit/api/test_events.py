@@ -96,7 +96,7 @@ async def test_endpoints_are_listed_with_their_values(api: Api) -> None:
     assert len(every) == 2, "equal checks are one endpoint"
     (first,) = (await api.check("GET", "/endpoints?zone=example.com")).body["items"]
     assert [(value["record"], value["pool"]) for value in first["values"]] == [("www.example.com", "eu"), ("www.example.com", "us")]
-    assert (first["state"], first["known"], first["check"]["protocol"]) == ("up", False, "HTTP")
+    assert (first["verdict"], first["known"], first["check"]["protocol"]) == ("up", False, "HTTP")
     assert "hidden" not in json.dumps(first)
     assert (await api.check("GET", "/endpoints?state=down")).body["items"] == []
     assert (await api.check("GET", f"/endpoints/{first['id']}")).body == first
