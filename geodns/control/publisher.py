@@ -176,7 +176,8 @@ class Publisher:
             if kind is Step.DELTA and served is not None and not self._needs_full:
                 batch = await delta_batch(session, served.revision)
             if batch is None or served is None:
-                return self._judge(await link.full(head, ancestors, _until_read(session, snapshot)), was_full=True)
+                async with aclosing(_until_read(session, snapshot)) as batches:
+                    return self._judge(await link.full(head, ancestors, batches), was_full=True)
         return self._judge(await link.delta(served, head, batch), was_full=False)
 
     async def check_history(self, session: Session) -> None:

@@ -235,12 +235,21 @@ class Supervisor:
             self._delays = _delays()
         delay_s = next(self._delays)
         if delay_s:
-            self.problem = f"the dataplane ended again and is restarted in {delay_s} s"
+            said = self._tail.last_line()
+            self.problem = f"the dataplane ended again and is restarted in {delay_s} s" + (f"; it said: {said}" if said else "")
             await asyncio.sleep(delay_s)
         self._tail.pass_on()
-        self._process = DataplaneProcess.start(self.program.command, self.directory.dataplane_log)
         self._started_at_s = time.monotonic()
-        log.info("started the dataplane", pid=self._process.pid)
+        try:
+            self._process = DataplaneProcess.start(self.program.command, self.directory.dataplane_log)
+        except StartupError as error:
+            if first:
+                raise
+            self._process = None
+            self.problem = str(error)
+            log.error("the dataplane cannot be started again", reason=str(error))
+        else:
+            log.info("started the dataplane", pid=self._process.pid)
 
     async def _judge_end(self, ended: DataplaneProcess, *, first: bool) -> None:
         """Raises StartupError when the very first one refused to start; otherwise says that it ended."""

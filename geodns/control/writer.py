@@ -6,7 +6,8 @@ exchanged a moment ago takes no write (link.md section 1).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from geodns.control.keeper import DatabaseKeeper
@@ -14,7 +15,8 @@ from geodns.control.publisher import Publisher
 from geodns.errors import Problem
 from geodns.store import changes, whole_zone
 from geodns.store.audit import Actor
-from geodns.store.requests import ChangeRequest, Committed, CreateZone, Operation, ReplaceZone, Step, WritePolicy
+from geodns.store.database import Session
+from geodns.store.requests import ChangeRecords, ChangeRequest, Committed, CreateZone, Operation, ReplaceZone, Step, WritePolicy
 
 # Contract section 6: a write waits at most this long for the dataplane to adopt it.
 ADOPTION_S = 2.0
@@ -72,13 +74,19 @@ class Writer:
     async def commit(self, request: ChangeRequest, actor: Actor) -> Committed:
         """The same without the waiting. Raises what the store raises, ForeignHistory, and SchemaTooNew."""
         await self._keeper.require()
-        database = self._keeper.database
         if isinstance(request, CreateZone | ReplaceZone):
             # Judged before the transaction begins, so that a large zone delays no other writer.
             judged = await whole_zone.judge(request.contents, self._policy)
-            async with database.write() as session:
-                await self._publisher.check_history(session)
+            async with self._transaction(request) as session:
                 return await whole_zone.commit_whole_zone(session, request, judged, actor)
-        async with database.write() as session:
-            await self._publisher.check_history(session)
+        async with self._transaction(request) as session:
             return await changes.commit_changeset(session, request, actor, self._policy)
+
+    @asynccontextmanager
+    async def _transaction(self, request: ChangeRequest) -> AsyncIterator[Session]:
+        """On the history that is served. A dry run only reads: comparing a zone of a million names must hold up nobody's write."""
+        database = self._keeper.database
+        only_reads = isinstance(request, ChangeRecords | CreateZone | ReplaceZone) and request.dry_run
+        async with database.read() if only_reads else database.write() as session:
+            await self._publisher.check_history(session)
+            yield session

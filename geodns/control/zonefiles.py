@@ -55,6 +55,7 @@ class ZoneFiles:
     node: str
     broken: dict[Name, list[str]] = field(default_factory=dict)
     mirrors: bool = False
+    waits_for: str | None = None
     misnamed: list[str] = field(default_factory=list)
     differing: dict[Name, str] = field(default_factory=dict)
     _stamps: dict[Name, Stamp] = field(default_factory=dict)
@@ -93,7 +94,9 @@ class ZoneFiles:
                         gate.set()
                         await self._pause()
             except (DatabaseUnavailable, SchemaTooNew, ForeignHistory) as error:
-                log.info("zone files wait", reason=str(error))
+                if str(error) != self.waits_for:
+                    log.info("zone files wait", reason=str(error))
+                self.waits_for = str(error)
                 await asyncio.sleep(RETRY_S)
             except Exception:
                 gate.set()  # zones that are there must not wait for a defect in reading files

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import os
 import socket
 import struct
@@ -417,8 +416,3 @@ async def _one(batch: ItemBatch) -> AsyncIterator[ItemBatch]:
 
 def _reason(error: BaseException) -> str:
     return "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-
-
-def to_json_bytes(document: dict[str, Any]) -> bytes:
-    """As frames carry JSON; also used to compare two configurations."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()

@@ -114,7 +114,7 @@ class _Reading:
 
 
 async def _change_records(session: Session, request: ChangeRecords, actor: Actor, policy: WritePolicy) -> Committed:
-    head = await history.lock_head(session)
+    head = await history.read_head(session, dry_run=request.dry_run)
     zone = await get_zone(session, request.apex)
     zone_changes.refuse_mirrored(zone, actor)
     request.precondition.check(f"the zone {names.zone_text(zone.apex)}", zone.revision)

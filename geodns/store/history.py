@@ -77,6 +77,11 @@ async def lock_head(session: Session) -> Triple:
     return Triple(row.lineage, row.revision, row.tag)
 
 
+async def read_head(session: Session, *, dry_run: bool) -> Triple:
+    """The first statement of a request that may be a dry run: that one locks nothing, so it may run in a read transaction."""
+    return await (head(session) if dry_run else lock_head(session))
+
+
 async def begin_revision(session: Session, actor: Actor) -> Triple:
     """Take the next revision for what this transaction changes."""
     advance = (

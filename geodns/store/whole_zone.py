@@ -183,7 +183,7 @@ async def commit_whole_zone(session: Session, request: CreateZone | ReplaceZone,
 
 
 async def _commit(session: Session, request: CreateZone | ReplaceZone, judged: JudgedZone, actor: Actor) -> Committed:
-    head = await history.lock_head(session)
+    head = await history.read_head(session, dry_run=request.dry_run)
     zone = await find_zone(session, judged.contents.apex)
     if isinstance(request, ReplaceZone):
         subject = f"the zone {names.zone_text(judged.contents.apex)}"
