@@ -152,7 +152,7 @@ class Bind(Peer):
   directory "{self.directory}"; pid-file "{self.directory}/pid"; session-keyfile "{self.directory}/session";
   listen-on port {self.port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
   recursion no; notify no; minimal-responses {self.minimal_responses}; dnssec-validation no; empty-zones-enable no;
-  max-udp-size 1232; check-integrity no; allow-query-cache {{ none; }};
+  max-udp-size 1232; check-integrity no; zero-no-soa-ttl no; allow-query-cache {{ none; }};
 }};
 controls {{ }};
 {zones}"""
