@@ -102,7 +102,7 @@ def assert_no_panics(node: Node) -> None:
 
     def counted() -> bool:
         metrics = str(node.get("/metrics").body)
-        lines = [line for line in metrics.splitlines() if line.startswith("geodns_dns_worker_panics_total")]
+        lines = [line for line in metrics.splitlines() if line.startswith("geodns_worker_panics_total")]
         return bool(lines) and all(line.endswith(" 0.0") or line.endswith(" 0") for line in lines)
 
     wait_until(counted, within_s=5, what="a panic counter of zero")
