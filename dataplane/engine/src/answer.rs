@@ -7,10 +7,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use geodns_wire::Rcode;
 use geodns_wire::edns::{ClientSubnet, Edns};
 use geodns_wire::request::{Question, Request, Unanswerable};
 use geodns_wire::writer::{Full, NameTable, OptReply, Writer};
+use geodns_wire::{Opcode, Rcode};
 
 use crate::admit::{Admission, Refusal, admit};
 use crate::cookie::answer_cookie;
@@ -172,7 +172,10 @@ struct Draft<'r, 'e> {
 impl<'r, 'e> Draft<'r, 'e> {
     fn new(reply: &'r mut [u8], limit: usize, names: &'r mut NameTable, request: &Request<'_>, edns: EdnsAnswer<'e>) -> Self {
         let mut writer = Writer::new(reply, limit, names);
-        let question_at = request.question.as_ref().and_then(|question| writer.put_question(question).ok().flatten());
+        // What the first section means depends on the opcode (RFC 2136 §2.3), so one that we do not implement gets none back: a header says
+        // NOTIMP alike to every client (RFC 8906 §8.1.4), and is well-formed whatever the sections would have to hold.
+        let question = request.question.as_ref().filter(|_| request.header.opcode() == Opcode::Query);
+        let question_at = question.and_then(|question| writer.put_question(question).ok().flatten());
         writer.reserve(edns.reply.as_ref().map_or(0, OptReply::length));
         Self { writer, edns, question_at, authoritative: false, truncated: false, rcode: Rcode::NoError, steered: false, refusal: None }
     }
