@@ -42,4 +42,4 @@ class Housekeeper:
             secrets = await cookies.current_secrets(session)
         self._secrets_read(secrets)
         async with self._keeper.database.read() as session:
-            self.zones = len(await zones.all_zones(session))
+            self.zones = await zones.count_zones(session)

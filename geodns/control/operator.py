@@ -20,6 +20,7 @@ from geodns.control.overlay import OverrideKind, Word
 from geodns.control.recorder import HealthRecorder
 from geodns.errors import DatabaseUnavailable, SchemaTooNew
 from geodns.prober import Prober
+from geodns.publish.frames import Operator
 from geodns.settings import Alone
 from geodns.store.audit import Actor
 
@@ -42,6 +43,7 @@ class OperatorDesk:
         self._stored: dict[tuple[OverrideKind, str], Override] = {}
         self._pending: dict[tuple[OverrideKind, str], Override] = {}
         self._freeze: str | None = None
+        self._raised: set[tuple[OverrideKind, str]] = set()
 
     def in_force(self, now: datetime) -> list[Override]:
         """Every override that counts now."""
@@ -121,6 +123,12 @@ class OperatorDesk:
             if override.state is not None and override.is_in_force(now)
         }
         self._flow.put_words(words)
+        raised = {key for key, word in words.items() if word.operator is Operator.UP}
+        for key in raised - self._raised:
+            # "up" is also the word that a check with `manual_return` waits for.
+            for value_id in self._flow.overlay.named_by(*key):
+                self._prober.release(value_id)
+        self._raised = raised
 
     def _set_frozen(self, reason: str | None) -> None:
         if reason != self.frozen:

@@ -142,6 +142,10 @@ class Overlay:
         for value_id in value_ids:
             self._verdicts.pop(value_id, None)
 
+    def named_by(self, kind: OverrideKind, target: str) -> list[int]:
+        """The values that an override of this target is about."""
+        return [place.value_id for place in self._places.values() if (kind, target) in place.targets()]
+
     def apply(self, now: datetime, touched: Iterable[int] | None = None) -> dict[int, HealthEntry]:
         """Recomputes `entries` (of the values `touched`, or of all) and returns those that changed; values that are gone are left out."""
         if touched is None:

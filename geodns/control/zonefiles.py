@@ -1,7 +1,7 @@
 """Zone files and the store: seeding what the store never had, naming what differs, and in mirror mode following the files live.
 
     mode     a zone that the store lacks      one that it has                      a file that is broken
-    seed     created, once per database       never touched; named when different  named, the others go on
+    seed     created, once per database       never touched; named when different  named, the others go on; read again when mended
     mirror   created and marked               made equal, with the brake           named, the store's zone stays
 
 Reading and comparing happen in threads and in slices; serving never waits for them.
@@ -10,8 +10,11 @@ Reading and comparing happen in threads and in slices; serving never waits for t
 from __future__ import annotations
 
 import asyncio
+import enum
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,8 +43,20 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 # Somebody who saves a file looks at the answer a breath later; a stat of some hundred files a second is nothing.
 POLL_S = 1.0
 RETRY_S = 1.0
+# In seed mode only a mended file and an applied difference are waited for.
+SEED_POLL_S = 5.0
+# Comparing a large zone again and again, because it differs, takes at most a twentieth of the time.
+REST_SHARE = 20
 # Of each broken file, `status` shows this many problems; the log shows all.
 SHOWN = 3
+
+
+class _Found(enum.Enum):
+    """What the store says of a zone that has a file."""
+
+    THERE = "there"
+    DELETED = "deleted"
+    NEVER = "never"
 
 
 @dataclass(slots=True)
@@ -59,6 +74,7 @@ class ZoneFiles:
     misnamed: list[str] = field(default_factory=list)
     differing: dict[Name, str] = field(default_factory=dict)
     _stamps: dict[Name, Stamp] = field(default_factory=dict)
+    _rest_until_s: dict[Name, float] = field(default_factory=dict)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def problems(self) -> list[str]:
@@ -72,7 +88,7 @@ class ZoneFiles:
         self._asked.set()
 
     async def run(self, mode: ZonesMode, gate: asyncio.Event) -> None:
-        """Seeds once, or mirrors for ever; cancel it to end. `gate` is set when an empty dataplane may be given its first state."""
+        """Seeds or mirrors for ever; cancel it to end. `gate` is set when an empty dataplane may be given its first state."""
         lock = NodeLock(self.keeper.database, "mirror")
         try:
             await self._follow(mode, gate, lock)
@@ -85,14 +101,12 @@ class ZoneFiles:
             try:
                 match mode:
                     case ZonesMode.SEED:
-                        await finish(self.seed())
-                        gate.set()
-                        await finish(self.name_differing())
-                        await asyncio.Event().wait()
+                        await finish(self.seed(gate))
+                        await self._pause(SEED_POLL_S)
                     case ZonesMode.MIRROR:
                         await finish(self._mirror_if_chosen(lock))
                         gate.set()
-                        await self._pause()
+                        await self._pause(POLL_S)
             except (DatabaseUnavailable, SchemaTooNew, ForeignHistory) as error:
                 if str(error) != self.waits_for:
                     log.info("zone files wait", reason=str(error))
@@ -104,52 +118,65 @@ class ZoneFiles:
 
     # ---- seed ----
 
-    async def seed(self) -> None:
-        """Creates the zones that the store lacks and never had. Raises DatabaseUnavailable, ForeignHistory, SchemaTooNew."""
+    async def seed(self, gate: asyncio.Event | None = None) -> None:
+        """One look: creates zones that the store lacks and never had, then names those that differ from it.
+
+        Only what changed since the last look is read again. Raises DatabaseUnavailable, ForeignHistory, SchemaTooNew.
+        """
         sources = await self._find_sources()
-        known = await self._known(sources)
-        for apex, paths in sources.items():
-            if apex in known:
-                continue
-            contents = await self._read(apex, paths)
-            if contents is None:
-                continue
-            # Another node may have been faster: then the store says that nothing changed.
-            committed = await self._try(apex, CreateZone(contents, seed=True), self._actor(Source.SEED))
-            if committed is not None and committed.changed:
-                log.info("seeded a zone", zone=names.zone_text(apex), rrsets=len(contents.rrsets), revision=committed.revision)
+        shared = await asyncio.to_thread(_stamp_shared, self.directory)
+        stamps = {apex: (*_stamp(paths), *shared) for apex, paths in sources.items()}
+        fresh = [apex for apex, stamp in stamps.items() if self._stamps.get(apex) != stamp]
+        found = await self._find_zones([*fresh, *self.differing])
+        for apex in fresh:
+            if found[apex] is _Found.NEVER:
+                await self._seed_zone(apex, sources[apex])
+            if found[apex] is not _Found.THERE:
+                self._stamps[apex] = stamps[apex]
+        if gate is not None:
+            gate.set()
+        for apex in dict.fromkeys((*fresh, *self.differing)):
+            if apex not in sources or found[apex] is not _Found.THERE:
+                self.differing.pop(apex, None)  # deleted through the API, or its file is gone: there is nothing to compare
+            elif apex in fresh or time.monotonic() > self._rest_until_s.get(apex, 0.0):
+                await self._compare_zone(apex, sources[apex])
+                self._stamps[apex] = stamps[apex]
 
-    async def name_differing(self) -> None:
-        """Compares the files of zones that the store has with it, and names those that differ. Raises as `seed`."""
-        sources = await self._find_sources()
-        stored = await self._stored(sources)
-        for apex, paths in sources.items():
-            if apex not in stored:
-                continue  # deleted through the API: its file is not wanted any more
-            contents = await self._read(apex, paths)
-            if contents is None:
-                continue
-            would = await self._try(apex, ReplaceZone(contents, force=True, dry_run=True), self._actor(Source.SEED))
-            if would is not None and would.changed:
-                files = " ".join(str(path) for path in paths)
-                self.differing[apex] = f"the zone {names.zone_text(apex)} differs from its file: `geodns apply {files}` makes it equal"
-                counts = {operation.value: count for operation, count in would.counts}
-                log.warning(
-                    "a zone differs from its file", zone=names.zone_text(apex), files=files, apply=f"geodns apply {files}", **counts
-                )
-
-    async def _known(self, sources: Mapping[Name, Sequence[Path]]) -> set[Name]:
-        """Zones that the store has or had."""
+    async def _find_zones(self, apexes: Iterable[Name]) -> dict[Name, _Found]:
+        found: dict[Name, _Found] = {}
         async with self.keeper.database.read() as session:
-            return {
-                apex
-                for apex in sources
-                if await zones.find_zone(session, apex) is not None or await zones.find_tombstone(session, apex) is not None
-            }
+            for apex in dict.fromkeys(apexes):
+                if await zones.find_zone(session, apex) is not None:
+                    found[apex] = _Found.THERE
+                else:
+                    found[apex] = _Found.NEVER if await zones.find_tombstone(session, apex) is None else _Found.DELETED
+        return found
 
-    async def _stored(self, sources: Mapping[Name, Sequence[Path]]) -> set[Name]:
-        async with self.keeper.database.read() as session:
-            return {apex for apex in sources if await zones.find_zone(session, apex) is not None}
+    async def _seed_zone(self, apex: Name, paths: Sequence[Path]) -> None:
+        contents = await self._read(apex, paths)
+        if contents is None:
+            return
+        # Another node may have been faster: then the store says that nothing changed.
+        committed = await self._try(apex, CreateZone(contents, seed=True), self._actor(Source.SEED))
+        if committed is not None and committed.changed:
+            log.info("seeded a zone", zone=names.zone_text(apex), rrsets=len(contents.rrsets), revision=committed.revision)
+
+    async def _compare_zone(self, apex: Name, paths: Sequence[Path]) -> None:
+        """Names the zone when its file differs; one that was slow to compare is left alone for a while."""
+        started_s = time.monotonic()
+        was_named = apex in self.differing
+        contents = await self._read(apex, paths)
+        if contents is None:
+            return
+        would = await self._try(apex, ReplaceZone(contents, force=True, dry_run=True), self._actor(Source.SEED))
+        self._rest_until_s[apex] = time.monotonic() + REST_SHARE * (time.monotonic() - started_s)
+        if would is None or not would.changed:
+            return
+        zone, files = names.zone_text(apex), " ".join(str(path) for path in paths)
+        self.differing[apex] = f"the zone {zone} differs from its file: `geodns apply {files}` makes it equal"
+        if not was_named:
+            counts = {operation.value: count for operation, count in would.counts}
+            log.warning("a zone differs from its file", zone=zone, files=files, apply=f"geodns apply {files}", **counts)
 
     # ---- mirror ----
 
@@ -164,12 +191,10 @@ class ZoneFiles:
         else:
             self.mirrors = False
 
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(POLL_S):
+    async def _pause(self, longest_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
                 await self._asked.wait()
-        except TimeoutError:
-            pass
         self._asked.clear()
 
     async def mirror_once(self) -> None:

@@ -24,6 +24,7 @@ import dns.rcode
 import psutil
 import pytest
 
+from geodns.control import zonefiles
 from geodns.control.ground import Ground
 from geodns.control.node import Node
 from geodns.control.statedir import StateDirectory
@@ -339,6 +340,23 @@ async def test_seeding_happens_once_and_a_differing_file_is_named_with_its_comma
         assert await place.ask("www.example.net") == []
         (problem,) = node.status()["problems"]
         assert f"geodns apply {place.zones / 'example.com.yaml'}" in problem
+
+
+async def test_a_mended_file_is_seeded_and_an_applied_difference_is_no_longer_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zonefiles, "SEED_POLL_S", 0.1)
+    broken = place.zones / "example.net.yaml"
+    broken.write_text("'': {type: NS, values: [ns1.example.net.]}\nwww: {type: A, value: 300.1.1.1}\n")
+    async with place.serving() as node:
+        assert any("300.1.1.1" in problem for problem in node.status()["problems"])
+        broken.write_text(ZONE.replace("example.com", "example.net"))
+        await until_answer(place, "www.example.net", ["192.0.2.10"])
+        assert node.status()["problems"] == []
+        await node.write(put("www", "192.0.2.99"), ACTOR)
+        (place.zones / "example.com.yaml").write_text(ZONE + "# touched\n")
+        await until(lambda: any("differs from its file" in problem for problem in node.status()["problems"]))
+        result = await node.write(ChangeRecords(APEX, (Upsert("www", "A", {"value": "192.0.2.10", "ttl": 300}),)), ACTOR)
+        assert result.applied
+        await until(lambda: node.status()["problems"] == [])
 
 
 async def test_two_nodes_that_start_together_seed_once(place: Place, tmp_path: Path, postgres_url: str) -> None:

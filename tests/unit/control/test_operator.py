@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from geodns.control.health import HealthFlow
 from geodns.control.healthtable import Override, TransitionRow
 from geodns.control.keeper import DatabaseKeeper
 from geodns.control.operator import OperatorDesk
-from geodns.control.overlay import OverrideKind
+from geodns.control.overlay import OverrideKind, Place
 from geodns.control.recorder import HealthRecorder
 from geodns.control.spool import Spool
 from geodns.errors import DatabaseUnavailable
@@ -55,7 +56,8 @@ class Desk:
         self.frozen: list[str | None] = []
         self.flow = HealthFlow(lambda: None, dict)
         self.recorder = HealthRecorder(self.keeper, Spool.open(path), "me")
-        prober = SimpleNamespace(set_frozen=self.frozen.append)
+        self.released: list[int] = []
+        prober = SimpleNamespace(set_frozen=self.frozen.append, release=self.released.append)
         self.desk = OperatorDesk(self.keeper, self.recorder, self.flow, cast(Prober, prober), alone)
         self.switch(True)
 
@@ -89,6 +91,17 @@ async def test_an_override_is_stored_and_in_force_when_it_was_set(desk: Desk, da
     assert await stored(database) == [DOWN]
     await desk.desk.set_override(replace(DOWN, state=None, set_at=NOW + timedelta(seconds=1)), ACTOR)
     assert desk.words() == {}
+
+
+async def test_up_is_the_word_that_a_manual_return_waits_for(desk: Desk) -> None:
+    desk.flow.put_places(
+        uuid.UUID(int=1), [Place(7, "www.example.com/A", "eu", "192.0.2.10"), Place(8, "www.example.com/A", "eu", "192.0.2.11")]
+    )
+    await desk.desk.set_override(DOWN, ACTOR)
+    assert desk.released == []
+    await desk.desk.set_override(replace(DOWN, state=Operator.UP, set_at=NOW + timedelta(seconds=1)), ACTOR)
+    await desk.desk.look()
+    assert desk.released == [7]
 
 
 async def test_without_the_database_it_counts_at_once_outlives_a_restart_and_is_merged(desk: Desk, database: Database) -> None:
