@@ -17,6 +17,7 @@ use crate::cookie::answer_cookie;
 use crate::path::PathTrace;
 use crate::resolve::{Finding, Resolver, Workspace};
 use crate::rng::Rng;
+use crate::rrl::RateVerdict;
 use crate::steer::{Client, NoTrace};
 use crate::view::{ClientSubnets, Options, View};
 
@@ -63,6 +64,8 @@ pub enum DropReason {
     SourcePortZero,
     /// The caller's buffer cannot hold a header.
     NoBuffer,
+    /// The client's network asks more than the rate limit allows.
+    RateLimited,
 }
 
 /// What counters want to know of a reply.
@@ -80,6 +83,18 @@ pub struct Facts {
     /// The answer, or a step on the way to it, was decided for this client.
     pub steered: bool,
     pub refusal: Option<Refusal>,
+    pub rate: RateState,
+}
+
+/// What rate limiting made of a query that got a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RateState {
+    Within,
+    /// It got TC and nothing else.
+    Slipped,
+    /// A dry run answered it whole.
+    WouldSlip,
+    WouldDrop,
 }
 
 /// What a request's cookie showed.
@@ -144,6 +159,11 @@ pub fn answer_traced<T: PathTrace>(
     let edns = EdnsAnswer::new(&view.options, request.edns.as_ref(), arrival, sender);
     let limit = reply_limit(&view.options, request.edns.as_ref(), arrival.transport);
     let mut draft = Draft::new(reply, limit, &mut scratch.names, &request, edns);
+    match draft.limit_rate(&view.options, arrival, sender) {
+        RateVerdict::Within => {}
+        RateVerdict::Slip => return draft.slip(&request),
+        RateVerdict::Drop => return Outcome::Drop(DropReason::RateLimited),
+    }
     match admit(&view.options, &request, sender) {
         Admission::Refusal(refusal) => draft.refuse(refusal),
         Admission::CookieOnly => {}
@@ -167,6 +187,7 @@ struct Draft<'r, 'e> {
     rcode: Rcode,
     steered: bool,
     refusal: Option<Refusal>,
+    rate: RateState,
 }
 
 impl<'r, 'e> Draft<'r, 'e> {
@@ -177,7 +198,39 @@ impl<'r, 'e> Draft<'r, 'e> {
         let question = request.question.as_ref().filter(|_| request.header.opcode() == Opcode::Query);
         let question_at = question.and_then(|question| writer.put_question(question).ok().flatten());
         writer.reserve(edns.reply.as_ref().map_or(0, OptReply::length));
-        Self { writer, edns, question_at, authoritative: false, truncated: false, rcode: Rcode::NoError, steered: false, refusal: None }
+        Self {
+            writer,
+            edns,
+            question_at,
+            authoritative: false,
+            truncated: false,
+            rcode: Rcode::NoError,
+            steered: false,
+            refusal: None,
+            rate: RateState::Within,
+        }
+    }
+
+    /// What is to be done about this client's rate: nothing over TCP, with a good cookie, and in a dry run.
+    fn limit_rate(&mut self, options: &Options, arrival: &Arrival, sender: IpAddr) -> RateVerdict {
+        let Some(limiter) = &options.rate_limiter else { return RateVerdict::Within };
+        if arrival.transport == Transport::Tcp || self.edns.cookie == CookieState::Valid {
+            return RateVerdict::Within;
+        }
+        let verdict = limiter.judge(sender, arrival.now_s);
+        self.rate = match (verdict, limiter.limits().dry_run) {
+            (RateVerdict::Slip, false) => RateState::Slipped,
+            (RateVerdict::Slip, true) => RateState::WouldSlip,
+            (RateVerdict::Drop, true) => RateState::WouldDrop,
+            (RateVerdict::Drop, false) | (RateVerdict::Within, _) => RateState::Within,
+        };
+        if limiter.limits().dry_run { RateVerdict::Within } else { verdict }
+    }
+
+    /// Nothing but the question and TC.
+    fn slip(mut self, request: &Request<'_>) -> Outcome {
+        self.truncated = true;
+        self.finish(request)
     }
 
     fn refuse(&mut self, refusal: Refusal) {
@@ -227,6 +280,7 @@ impl<'r, 'e> Draft<'r, 'e> {
             client_subnet: self.edns.subnet.is_some(),
             steered: self.steered,
             refusal: self.refusal,
+            rate: self.rate,
         }
     }
 }

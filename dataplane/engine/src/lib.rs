@@ -17,6 +17,7 @@ pub mod path;
 pub mod refused;
 pub mod resolve;
 pub mod rng;
+pub mod rrl;
 pub mod spec;
 pub mod steer;
 pub mod view;

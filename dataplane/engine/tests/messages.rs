@@ -2,8 +2,11 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use geodns_engine::answer::{Arrival, DropReason, Outcome, Scratch, Transport, answer};
 use geodns_engine::rng::FastRng;
+use geodns_engine::rrl::{RateLimiter, RateLimits};
 use geodns_engine::view::ClientSubnets;
 use geodns_wire::edns::{OPTION_CLIENT_SUBNET, OPTION_COOKIE, OPTION_EXTENDED_ERROR, OPTION_KEEPALIVE, OPTION_NSID};
 use support::decode::{Reply, decode};
@@ -402,4 +405,21 @@ fn payload_limit_is_the_lesser_of_both_sides() {
     server.options.max_udp_payload = 700;
     let reply = ask(&mut server, &with_opt("many.example.com.", "A", &[]), Transport::Udp);
     assert_eq!((reply.flags.contains(&"tc"), reply.opt.unwrap().payload), (true, 700));
+}
+
+#[test]
+fn rate_is_limited_over_udp_without_a_cookie_only() {
+    let mut server = server();
+    let limits = RateLimits { slip: 2, ..RateLimits::new(3) };
+    server.options.rate_limiter = Some(Arc::new(RateLimiter::new(limits.clone(), 1)));
+    let plain = request("www.example.com.", "A");
+    let replies: Vec<_> = (0..7).map(|_| server.send(&plain, CLIENT, Transport::Udp).map(|reply| decode(&reply))).collect();
+    let seen: Vec<_> = replies.iter().map(|reply| reply.as_ref().map(|reply| (reply.answer.len(), reply.flags.contains(&"tc")))).collect();
+    assert_eq!(seen, [Some((1, false)), Some((1, false)), Some((1, false)), None, Some((0, true)), None, Some((0, true))]);
+    assert_eq!(ask(&mut server, &plain, Transport::Tcp).answer.len(), 1);
+    let first = ask(&mut server, &with_opt("www.example.com.", "A", &[(OPTION_COOKIE, &[1; 8])]), Transport::Tcp);
+    let cookie = option(&first, OPTION_COOKIE).unwrap();
+    assert_eq!(ask(&mut server, &with_opt("www.example.com.", "A", &[(OPTION_COOKIE, &cookie)]), Transport::Udp).answer.len(), 1);
+    server.options.rate_limiter = Some(Arc::new(RateLimiter::new(RateLimits { dry_run: true, ..limits }, 1)));
+    assert!((0..20).all(|_| ask(&mut server, &plain, Transport::Udp).answer.len() == 1));
 }

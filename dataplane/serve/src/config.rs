@@ -2,13 +2,16 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use geodns_engine::acl::NetworkSet;
 use geodns_engine::cookie::Secret;
+use geodns_engine::rrl::{RateLimiter, RateLimits};
 use geodns_engine::spec::Prefix;
 use geodns_engine::view::{ClientSubnets, Options};
 use serde_json::{Map, Value};
 
+use crate::sys::random_u64;
 use crate::tcp;
 
 /// Client prefixes of `sticky` when CONFIG does not say: contract section 2.
@@ -73,7 +76,7 @@ impl Config {
             "ecs" => self.options.client_subnets = client_subnets(value)?,
             "allow" => self.options.allow = networks(value)?,
             "deny" => self.options.deny = networks(value)?,
-            "rrl" => check_rrl(value)?,
+            "rrl" => self.options.rate_limiter = rate_limiter(value)?,
             _ => return Err("is not known".into()),
         }
         Ok(())
@@ -163,20 +166,29 @@ fn prefix(text: &str) -> Result<Prefix, String> {
     if has_host_bits { Err(format!("has {text:?}, which has host bits")) } else { Ok(Prefix { addr, length }) }
 }
 
-/// Rate limiting is checked here; a rate above 0 is refused as long as answers do not limit.
-fn check_rrl(value: &Value) -> Result<(), String> {
+fn number<N: TryFrom<u64>>(value: &Value) -> Option<N> {
+    value.as_u64().and_then(|number| N::try_from(number).ok())
+}
+
+/// A new limiter counts from nothing; CONFIG comes seldom enough.
+fn rate_limiter(value: &Value) -> Result<Option<Arc<RateLimiter>>, String> {
+    let mut limits = RateLimits::new(0);
     for (key, setting) in object(value)? {
         match key.as_str() {
-            "rate" if setting.as_u64() == Some(0) => {}
-            "rate" => return Err("has a rate, and this dataplane does not limit rates".into()),
-            "slip" => drop(setting.as_u64().ok_or("has a slip that is not a number")?),
-            "ipv4" => drop(prefix_length(setting, 32)?),
-            "ipv6" => drop(prefix_length(setting, 128)?),
-            "allow" => drop(networks(setting)?),
+            "rate" => limits.rate = number(setting).ok_or("has a rate that is not within 0 and 65535")?,
+            "slip" => limits.slip = number(setting).ok_or("has a slip that is not a number")?,
+            "ipv4" => limits.ipv4_prefix = prefix_length(setting, 32)?,
+            "ipv6" => limits.ipv6_prefix = prefix_length(setting, 128)?,
+            "allow" => limits.exempt = networks(setting)?,
+            "dry_run" => limits.dry_run = setting.as_bool().ok_or("has a dry_run that is neither true nor false")?,
             _ => return Err(format!("has {key}, which is not known")),
         }
     }
-    Ok(())
+    if limits.rate == 0 {
+        return Ok(None);
+    }
+    let seed = random_u64().map_err(|error| format!("cannot be put in force without randomness: {error}"))?;
+    Ok(Some(Arc::new(RateLimiter::new(limits, seed))))
 }
 
 #[cfg(test)]
@@ -229,7 +241,8 @@ mod tests {
             (r#"{"allow": ["192.0.2.1/24"]}"#, "host bits"),
             (r#"{"deny": ["192.0.2.0/33"]}"#, "192.0.2.0/33"),
             (r#"{"deny": ["example"]}"#, "example"),
-            (r#"{"rrl": {"rate": 5}}"#, "rrl"),
+            (r#"{"rrl": {"rate": 65536}}"#, "rate"),
+            (r#"{"rrl": {"rate": 5, "dry_run": 1}}"#, "dry_run"),
             (r#"{"rrl": {"speed": 5}}"#, "speed"),
         ] {
             let refused = Config::read(json.as_bytes()).unwrap_err();

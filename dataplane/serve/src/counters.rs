@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use geodns_engine::answer::{CookieState, DropReason, Facts, Transport};
+use geodns_engine::answer::{CookieState, DropReason, Facts, RateState, Transport};
 use geodns_engine::refused::RefusalCode;
 use geodns_wire::{Rcode, rtype};
 use serde_json::{Map, Value};
@@ -55,8 +55,12 @@ pub enum Counter {
     DroppedResponse,
     DroppedSourcePort,
     DroppedNoBuffer,
+    DroppedRateLimited,
     DroppedTooLong,
     DroppedPanic,
+    RateSlipped,
+    RateWouldSlip,
+    RateWouldDrop,
     Panics,
     Unsent,
     ReceiveErrors,
@@ -76,7 +80,7 @@ pub enum Counter {
 }
 
 /// Each counter with its name in STATUS, and its label where several stand under one name.
-const NAMES: [(Counter, &str, &str); 60] = [
+const NAMES: [(Counter, &str, &str); 64] = [
     (Counter::QueriesUdp4, "queries", "udp4"),
     (Counter::QueriesUdp6, "queries", "udp6"),
     (Counter::QueriesTcp4, "queries", "tcp4"),
@@ -119,8 +123,12 @@ const NAMES: [(Counter, &str, &str); 60] = [
     (Counter::DroppedResponse, "dropped", "response"),
     (Counter::DroppedSourcePort, "dropped", "source_port_zero"),
     (Counter::DroppedNoBuffer, "dropped", "no_buffer"),
+    (Counter::DroppedRateLimited, "dropped", "rate_limited"),
     (Counter::DroppedTooLong, "dropped", "too_long"),
     (Counter::DroppedPanic, "dropped", "panic"),
+    (Counter::RateSlipped, "rate_limited", "slipped"),
+    (Counter::RateWouldSlip, "rate_limited", "would_slip"),
+    (Counter::RateWouldDrop, "rate_limited", "would_drop"),
     (Counter::Panics, "panics", ""),
     (Counter::Unsent, "unsent", ""),
     (Counter::ReceiveErrors, "receive_errors", ""),
@@ -192,6 +200,7 @@ impl WorkerCounters {
                 DropReason::Response => Counter::DroppedResponse,
                 DropReason::SourcePortZero => Counter::DroppedSourcePort,
                 DropReason::NoBuffer => Counter::DroppedNoBuffer,
+                DropReason::RateLimited => Counter::DroppedRateLimited,
             },
             1,
         );
@@ -203,6 +212,12 @@ impl WorkerCounters {
         self.add(of_rcode(facts.rcode), 1);
         if facts.truncated {
             self.add(Counter::Truncated, 1);
+        }
+        match facts.rate {
+            RateState::Within => {}
+            RateState::Slipped => self.add(Counter::RateSlipped, 1),
+            RateState::WouldSlip => self.add(Counter::RateWouldSlip, 1),
+            RateState::WouldDrop => self.add(Counter::RateWouldDrop, 1),
         }
         if facts.edns {
             self.add(Counter::Edns, 1);
