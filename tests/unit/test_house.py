@@ -69,6 +69,16 @@ def test_links_in_the_docs_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
 
 
+def test_every_file_and_symbol_in_the_rfc_page_exists() -> None:
+    """`path` and `path:symbol` in docs/rfc.md, below the root or below dataplane/."""
+    mentions = re.findall(r"`([\w./-]+\.(?:rs|py|zone))(?::(\w+))?`", (ROOT / "docs/rfc.md").read_text())
+    assert len(mentions) > 100
+    for name, symbol in mentions:
+        found = [path for path in (ROOT / name, ROOT / "dataplane" / name) if path.is_file()]
+        assert found, f"docs/rfc.md names {name}"
+        assert re.search(rf"\b{symbol}\b", found[0].read_text()), f"docs/rfc.md names {name}:{symbol}"
+
+
 def test_examples_use_reserved_names_only() -> None:
     """RFC 2606 and RFC 6761 names in zones and docs, so that an example never points at somebody."""
     for path in [*(ROOT / "zones").iterdir(), *(ROOT / "docs").glob("*.md"), ROOT / "README.md"]:
