@@ -1,5 +1,5 @@
-//! The additional section: glue of referrals (RFC 9471) and addresses of the hosts that an answer names (RFC 1034 §4.3.2 step 6). Only what the same
-//! zone holds, each host once. Steered addresses are never additional data: they depend on who asks, and their own query gets them with
+//! The additional section: glue of referrals (RFC 9471), addresses of the hosts that an answer names (RFC 1034 §4.3.2 step 6), and for SVCB and HTTPS the
+//! targets' own rrsets of that type (RFC 9460 §4.1). Only what the same zone holds, each host once. Steered addresses are never additional data: they depend on who asks, and their own query gets them with
 //! their own scope.
 
 use geodns_wire::rdata::additional_target;
@@ -32,6 +32,20 @@ enum Bailiwick {
     Outside,
 }
 
+/// What of a host helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Addresses,
+    /// Addresses and the rrset of this type, SVCB or HTTPS, in AliasMode and in ServiceMode (RFC 9460 §4.1).
+    Service(u16),
+}
+
+impl Wanted {
+    fn takes(self, rtype: u16) -> bool {
+        matches!(rtype, rtype::A | rtype::AAAA) || self == Self::Service(rtype)
+    }
+}
+
 impl<'s, 'b> Additional<'s, 'b> {
     /// An additional section from `zone`; `host` is memory to work with.
     pub fn new(zone: &'s Zone, seed: u64, host: &'s mut NameKey, writer: &'s mut Writer<'b>) -> Self {
@@ -45,7 +59,7 @@ impl<'s, 'b> Additional<'s, 'b> {
     pub fn put_required_glue(&mut self, servers: Rdatas<'_>, key: &NameKey, labels: usize) -> Result<(), Full> {
         for name in servers.into_iter().filter_map(|rdata| additional_target(rtype::NS, rdata)) {
             if self.locate(name, key, labels) == Bailiwick::InDomain {
-                self.put_host(name)?;
+                self.put_host(name, Wanted::Addresses)?;
             }
         }
         Ok(())
@@ -54,18 +68,25 @@ impl<'s, 'b> Additional<'s, 'b> {
     /// The glue that helps (RFC 9471 §3.2); what does not fit is left out.
     pub fn put_other_glue(&mut self, servers: Rdatas<'_>, key: &NameKey, labels: usize) {
         for name in servers.into_iter().filter_map(|rdata| additional_target(rtype::NS, rdata)) {
-            if self.locate(name, key, labels) == Bailiwick::InZone && self.put_host(name).is_err() {
+            if self.locate(name, key, labels) == Bailiwick::InZone && self.put_host(name, Wanted::Addresses).is_err() {
                 return;
             }
         }
     }
 
-    /// The addresses of the hosts in an answer, as far as they fit. Below a zone cut they are not ours to give, but for name servers.
-    pub fn put_addresses(&mut self, rtype: u16, rdatas: Rdatas<'_>) {
+    /// What a client will ask next for the hosts in the answer of `owner`, as far as it fits. Below a zone cut it is not ours to give, but for name
+    /// servers.
+    pub fn put_hosts(&mut self, rtype: u16, rdatas: Rdatas<'_>, owner: &NameKey) {
+        let wanted = match rtype {
+            rtype::SVCB | rtype::HTTPS => Wanted::Service(rtype),
+            _ => Wanted::Addresses,
+        };
         for name in rdatas.into_iter().filter_map(|rdata| additional_target(rtype, rdata)) {
             self.host.set(name, self.seed);
             let is_ours = self.zone.holds(self.host) && (rtype == rtype::NS || self.is_authoritative());
-            if is_ours && self.put_host(name).is_err() {
+            // A service that names itself: its rrset is the answer.
+            let wanted = if self.host.hash(self.host.labels()) == owner.hash(owner.labels()) { Wanted::Addresses } else { wanted };
+            if is_ours && self.put_host(name, wanted).is_err() {
                 return;
             }
         }
@@ -92,8 +113,8 @@ impl<'s, 'b> Additional<'s, 'b> {
         }
     }
 
-    /// Both address rrsets of the host in hand, or none that does not fit.
-    fn put_host(&mut self, name: Name<'_>) -> Result<(), Full> {
+    /// The wanted rrsets of the host in hand, up to the first that does not fit.
+    fn put_host(&mut self, name: Name<'_>, wanted: Wanted) -> Result<(), Full> {
         let hash = self.host.hash(self.host.labels());
         let stored = self.zone.node(self.host, self.host.labels());
         let Some(node) = stored.or_else(|| find_wildcard(self.zone, self.host)) else { return Ok(()) };
@@ -103,7 +124,7 @@ impl<'s, 'b> Additional<'s, 'b> {
         let Some(slot) = self.added.get_mut(self.count) else { return Ok(()) };
         *slot = hash;
         self.count = self.count.wrapping_add(1);
-        for rrset in node.rrsets().filter(|rrset| matches!(rrset.rtype, rtype::A | rtype::AAAA)) {
+        for rrset in node.rrsets().filter(|rrset| wanted.takes(rrset.rtype)) {
             match rrset.data {
                 RrsetView::Static(rdatas) => self.put_rrset(name, Fields::new(rrset.rtype, rrset.ttl), rdatas)?,
                 RrsetView::Steered(_) => {}

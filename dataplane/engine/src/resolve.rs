@@ -394,7 +394,8 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
 
     fn put_additional(&mut self, zone: &Zone, rtype: u16, rdatas: Rdatas<'_>) {
         if matches!(rtype, rtype::NS | rtype::MX | rtype::SRV | rtype::SVCB | rtype::HTTPS) {
-            Additional::new(zone, self.view.zones.seed(), &mut self.work.target_key, self.writer).put_addresses(rtype, rdatas);
+            let Workspace { key, target_key, .. } = &mut *self.work;
+            Additional::new(zone, self.view.zones.seed(), target_key, self.writer).put_hosts(rtype, rdatas, key);
         }
     }
 }

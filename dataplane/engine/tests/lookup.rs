@@ -51,6 +51,11 @@ under.dname.example.com.    200 A     192.0.2.120
 host.target.example.com.    200 A     192.0.2.121
 outdname.example.com.       200 DNAME example.net.
 service.example.com.        300 HTTPS 1 mail.example.com.
+alias-mode.example.com.     300 HTTPS 0 pool.example.com.
+pool.example.com.           300 HTTPS 1 pool.example.com.
+pool.example.com.           300 HTTPS 2 service.example.com.
+pool.example.com.           300 A     192.0.2.80
+pool.example.com.           300 TXT   beside
 child.example.com.          900 NS    ns.child.example.com.
 ns.child.example.com.       900 A     192.0.2.150
 child.example.com.          900 DS    1 8 2 abcd
@@ -106,6 +111,20 @@ https_brings_its_target_rfc9460_4_1
   is NOERROR aa
   answer service.example.com. 300 HTTPS 0001046d61696c076578616d706c6503636f6d00
   additional mail.example.com. 300 A 192.0.2.25
+https_in_alias_mode_brings_the_targets_https_too_rfc9460_4_1
+  ask alias-mode.example.com. HTTPS
+  is NOERROR aa
+  answer alias-mode.example.com. 300 HTTPS 000004706f6f6c076578616d706c6503636f6d00
+  additional pool.example.com. 300 A 192.0.2.80
+  additional pool.example.com. 300 HTTPS 000104706f6f6c076578616d706c6503636f6d00
+  additional pool.example.com. 300 HTTPS 00020773657276696365076578616d706c6503636f6d00
+https_in_service_mode_likewise_but_never_what_is_the_answer
+  ask pool.example.com. HTTPS
+  is NOERROR aa
+  answer pool.example.com. 300 HTTPS 000104706f6f6c076578616d706c6503636f6d00
+  answer pool.example.com. 300 HTTPS 00020773657276696365076578616d706c6503636f6d00
+  additional pool.example.com. 300 A 192.0.2.80
+  additional service.example.com. 300 HTTPS 0001046d61696c076578616d706c6503636f6d00
 any_is_hinfo_rfc8482_4_2
   ask www.example.com. ANY
   is NOERROR aa
