@@ -36,7 +36,7 @@ enum Bailiwick {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Addresses,
-    /// Addresses and the rrset of this type, SVCB or HTTPS, in AliasMode and in ServiceMode (RFC 9460 §4.1).
+    /// Addresses and the rrset of this type, SVCB or HTTPS, whatever the mode of the answer (RFC 9460 §4.1).
     Service(u16),
 }
 
