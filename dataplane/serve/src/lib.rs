@@ -12,7 +12,7 @@
 
 mod adopter;
 mod config;
-mod counters;
+pub mod counters;
 pub mod disk;
 mod explain;
 mod link;
@@ -20,13 +20,13 @@ mod locations;
 mod log;
 mod mmdb;
 mod panics;
-mod published;
+pub mod published;
 mod reaper;
-mod responder;
+pub mod responder;
 mod server;
 mod status;
 pub mod sys;
-mod tcp;
+pub mod tcp;
 mod udp;
 
 pub use geodns_link::frame::Ownership;

@@ -181,6 +181,7 @@ fn load(settings: &Settings, bell: &Bell, published: &Arc<Published>) -> Result<
     let paths = Paths::new(&settings.state);
     let seed = sys::random_u64().map_err(fail)?;
     let mut mark = DeathMark::open(&paths.adopted).map_err(fail)?;
+    mark.watch().map_err(fail)?;
     let mut recovered = recover(&paths, seed, &mut mark);
     let config = recovered.config.as_deref().map_or_else(Config::default, |json| {
         Config::read(json).unwrap_or_else(|reason| {

@@ -37,7 +37,7 @@ pub struct DeathMark {
 }
 
 impl DeathMark {
-    /// Opens the mark at `path` and watches for fatal signals from now on.
+    /// Opens the mark at `path`.
     ///
     /// # Errors
     /// The kernel's.
@@ -46,8 +46,15 @@ impl DeathMark {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let (deaths, served, refused) = read(&bytes).unwrap_or((0, None, None));
-        sys::watch_for_death(file.try_clone()?)?;
         Ok(Self { file, deaths, served, refused, until: None })
+    }
+
+    /// Watches for fatal signals from now on. Once in a process: the handlers keep their descriptor.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn watch(&self) -> io::Result<()> {
+        sys::watch_for_death(self.file.try_clone()?)
     }
 
     /// Whether the state that was in force last has killed the process too often; that state, if it is known.

@@ -1,9 +1,7 @@
 //! One TCP connection: `u16 length, message` in (RFC 1035 §4.2.2), answers out in the same order.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-
-use mio::net::TcpStream;
 
 use crate::responder::Responder;
 
@@ -34,9 +32,9 @@ struct Gathered {
     used: usize,
 }
 
-impl Buffers {
+impl Default for Buffers {
     /// Room for one read, and for what is gathered plus one more answer.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let bytes = vec![0; GATHER_BYTES + LENGTH_LEN + MAX_MESSAGE].into_boxed_slice();
         Self { input: vec![0; READ_BYTES].into_boxed_slice(), gathered: Gathered { bytes, used: 0 } }
     }
@@ -53,10 +51,10 @@ pub struct Progress {
     pub is_over: bool,
 }
 
-/// A connection; without a turn it holds only what is unfinished.
+/// A connection over a stream that never blocks; without a turn it holds only what is unfinished.
 #[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
+pub struct Connection<S> {
+    stream: S,
     pub peer: SocketAddr,
     /// Input that is not answered yet: a message in pieces, or whole ones behind answers that wait.
     input: Vec<u8>,
@@ -81,9 +79,9 @@ enum Answered {
     Silence,
 }
 
-impl Connection {
+impl<S: Read + Write> Connection<S> {
     /// A connection that has just been accepted.
-    pub const fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+    pub const fn new(stream: S, peer: SocketAddr) -> Self {
         Self {
             stream,
             peer,
@@ -238,7 +236,7 @@ impl Connection {
 }
 
 /// Writes as much as the peer takes now.
-fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn write_some(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     let mut written = 0;
     while written < bytes.len() {
         match stream.write(&bytes[written..]) {

@@ -6,7 +6,7 @@
 //!
 //! TLS, QUIC and transfers are not here.
 
-mod connection;
+pub mod connection;
 mod queue;
 
 use std::collections::{HashMap, VecDeque};
@@ -57,7 +57,7 @@ pub struct TcpServer {
     counters: Arc<WorkerCounters>,
     stop: Arc<AtomicBool>,
     buffers: Buffers,
-    slots: Vec<Option<Connection>>,
+    slots: Vec<Option<Connection<TcpStream>>>,
     free: Vec<usize>,
     idle: IdleQueue,
     per_address: HashMap<IpAddr, usize>,
@@ -88,7 +88,7 @@ impl TcpServer {
             responder,
             counters,
             stop,
-            buffers: Buffers::new(),
+            buffers: Buffers::default(),
             slots: Vec::new(),
             free: Vec::new(),
             idle: IdleQueue::default(),
@@ -269,7 +269,7 @@ impl TcpServer {
         found.is_some()
     }
 
-    fn connection(&self, slot: usize) -> Option<&Connection> {
+    fn connection(&self, slot: usize) -> Option<&Connection<TcpStream>> {
         self.slots.get(slot).and_then(Option::as_ref)
     }
 
