@@ -74,7 +74,7 @@ def test_both_seed_the_same_zones_once(nodes: tuple[Node, Node]) -> None:
     zones = first.get("/api/v1/zones").body["items"]
     assert [zone["name"] for zone in zones] == [zone["name"] for zone in second.get("/api/v1/zones").body["items"]] == ["example.com"]
     assert first.dig("example.com", "SOA").values == second.dig("example.com", "SOA").values
-    seeds = [entry for entry in first.get("/api/v1/audit?limit=1000").body["items"] if entry["zone"] == "example.com"]
+    seeds = [entry for entry in first.get("/api/v1/audit?limit=1000").body["items"] if entry["subject"] == "example.com"]
     assert len({entry["revision"] for entry in seeds}) == 1, seeds
 
 
