@@ -13,7 +13,9 @@ import typer
 
 from geodns.api.listener import bind
 from geodns.cli.flags import with_settings_flags
+from geodns.cli.signals import Signals
 from geodns.control.ground import Ground
+from geodns.control.supervisor import Ending
 from geodns.settings import Settings
 from geodns.telemetry import configure_logs
 
@@ -40,11 +42,28 @@ def serve(settings: Settings) -> None:
 
 async def run(settings: Settings) -> None:
     """One node, from its first socket to its last."""
-    async with AsyncExitStack() as stack:
-        listener = stack.enter_context(bind("api.listen", settings.api.listen))
-        metrics = None if settings.metrics.listen is None else stack.enter_context(bind("metrics.listen", settings.metrics.listen))
-        ground = await stack.enter_async_context(Ground(settings))
-        # Only now: loading the libraries of the store, the API and the prober takes a second, and the dataplane answers meanwhile.
-        from geodns.cli.serving import serve_on
+    whole = asyncio.current_task()
+    ground: Ground | None = None
 
-        await serve_on(settings, ground, listener, metrics)
+    def stop_starting() -> None:
+        # Whoever asks for an end asks for the end of the dataplane too, also of one that ran before.
+        if ground is not None:
+            ground.ending = Ending.EVERYTHING
+            ground.supervisor.expect_end()
+        if whole is not None:
+            whole.cancel()
+
+    with Signals(stop_starting) as signals:
+        try:
+            async with AsyncExitStack() as stack:
+                listener = stack.enter_context(bind("api.listen", settings.api.listen))
+                metrics = None if settings.metrics.listen is None else stack.enter_context(bind("metrics.listen", settings.metrics.listen))
+                ground = Ground(settings)
+                await stack.enter_async_context(ground)
+                # Only now: loading the libraries of the store, the API and the prober takes a second, and the dataplane answers meanwhile.
+                from geodns.cli.serving import Listeners, serve_on
+
+                await serve_on(settings, ground, Listeners(listener, metrics), signals)
+        except asyncio.CancelledError:
+            if not signals.asked.is_set():
+                raise

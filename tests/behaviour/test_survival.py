@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import time
 from pathlib import Path
@@ -180,6 +181,32 @@ def test_a_second_serve_on_the_same_state_is_refused(make_node: MakeNode) -> Non
     assert second.returncode == 1
     assert "Traceback" not in second.stderr
     assert serves(node)
+
+
+def test_an_end_that_is_asked_for_during_the_start_leaves_no_dataplane(make_node: MakeNode) -> None:
+    node = make_node(zones={"example.com.yaml": ZONE})
+    for number in (signal.SIGTERM, signal.SIGINT):
+        node.spawn()
+        assert node.process is not None
+        wait_until(lambda: bool(node.dataplanes()), within_s=20, what="a dataplane that was started")
+        node.process.send_signal(signal.SIGHUP)
+        node.process.send_signal(number)
+        assert node.process.wait(timeout=20) == 0, node.tail()
+        assert node.dataplanes() == []
+        assert "Traceback" not in node.tail()
+
+
+def test_an_end_that_is_asked_for_twice_leaves_no_dataplane(make_node: MakeNode) -> None:
+    node = make_node(zones={"example.com.yaml": ZONE})
+    node.start()
+    assert node.process is not None
+    node.process.send_signal(signal.SIGTERM)
+    while node.process.poll() is None:
+        node.process.send_signal(signal.SIGTERM)
+        node.process.send_signal(signal.SIGHUP)
+        time.sleep(0.05)
+    assert node.process.returncode in (0, -signal.SIGTERM, -signal.SIGHUP), "the interpreter's last moment is its own"
+    assert node.dataplanes() == []
 
 
 def test_a_damaged_state_file_is_refused_and_the_store_is_used(make_node: MakeNode) -> None:
