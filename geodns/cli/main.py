@@ -100,8 +100,3 @@ def _explain_group(group: BaseExceptionGroup[BaseException]) -> int:
     if isinstance(leaf, GeodnsError):
         return explain_error(leaf)
     return explain_unexpected(leaf) if isinstance(leaf, Exception) else INTERRUPTED
-
-
-def main() -> None:
-    """The console script."""
-    sys.exit(run())
