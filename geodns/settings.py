@@ -186,7 +186,7 @@ class DnsSettings(Section):
     @model_validator(mode="after")
     def _check_listen(self) -> DnsSettings:
         if any(address.port == 0 for address in self.listen):
-            raise ValueError("port 0 would be a different port for every worker; name the port")
+            raise ValueError("port 0 in listen would be a different port for every worker; name the port")
         if len(set(self.listen)) < len(self.listen):
             raise ValueError("an address stands twice in listen; remove one")
         return self
@@ -349,7 +349,7 @@ class Settings(BaseSettings):
             # `_build_sources` is how pydantic-settings takes sources that were made outside; its type is not visible to mypy.
             return cast("Settings", cast(Any, cls)(_build_sources=(sources, {})))
         except ValidationError as error:
-            problems = [origins.explain(detail) for detail in error.errors(include_url=False)]
+            problems = [origins.explain(detail) for detail in _without_echoes(error.errors(include_url=False))]
             raise InvalidInput(problems, _summarise(problems), hint="see docs/settings.md, or `geodns serve --help`") from None
 
     @property
@@ -495,7 +495,12 @@ class _Origins:
             message = f"{key} is not a setting" + self._suggest(key)
         else:
             message = f"{key}: {_mend(detail)}" if key else _mend(detail)
-        return Problem("/" + "/".join(parts), code, message, source=self.find(key))
+        return Problem("/" + "/".join(parts), code, message, source=self.find(self._key_at_fault(key, message)))
+
+    def _key_at_fault(self, key: str, message: str) -> str:
+        """A section's own problem is laid to the first given key of those that its sentence names."""
+        named = [known for known in _keys() if known.startswith(key + ".") and known.removeprefix(key + ".") in message.split()]
+        return next((known for known in named if self.find(known) != "default"), key)
 
     def find(self, key: str) -> str:
         """The source that wins for a key, in the operator's words; a section's own problem is laid to its first given key."""
@@ -512,9 +517,22 @@ class _Origins:
 
     @staticmethod
     def _suggest(key: str) -> str:
-        known = [setting.key for setting in known_settings()]
+        known = _keys()
         near = difflib.get_close_matches(key, known + sorted({text.partition(".")[0] for text in known}), n=1)
         return f"; did you mean {near[0]}?" if near else "; remove it, or see docs/settings.md"
+
+
+def _keys() -> list[str]:
+    return [setting.key for setting in known_settings()]
+
+
+def _without_echoes(details: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Without what only follows from another problem: a list whose every item is wrong is also reported as too short."""
+    places = [detail["loc"] for detail in details]
+    for detail in details:
+        inside = (place for place in places if len(place) > len(detail["loc"]) and place[: len(detail["loc"])] == detail["loc"])
+        if detail["type"] != "too_short" or next(inside, None) is None:
+            yield detail
 
 
 def _mend(detail: ErrorDetails) -> str:

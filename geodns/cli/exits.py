@@ -40,13 +40,18 @@ def code_for(error: GeodnsError) -> Exit:
 def explain_error(error: GeodnsError) -> Exit:
     """Prints a sentence, the problems if there are any, and a hint; gives the exit code."""
     problems = error.problems if isinstance(error, InvalidInput) else ()
-    single = len(problems) == 1 and (str(problems[0]) == str(error) or problems[0].message == str(error))
+    single = len(problems) == 1 and str(error) in _sentences(problems[0])
     complain(f"[bold red]geodns:[/] {escape(str(error))}")
     if not single:
         show_problems(problems)
     if error.hint:
         complain(f"[dim]hint:[/] {escape(error.hint)}")
     return code_for(error)
+
+
+def _sentences(problem: Problem) -> tuple[str, ...]:
+    """The forms in which an error's own sentence may already say all of its only problem."""
+    return str(problem), problem.message, f"{problem.source}: {problem.message}"
 
 
 def show_problems(problems: Sequence[Problem]) -> None:

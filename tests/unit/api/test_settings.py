@@ -141,6 +141,14 @@ def test_a_bad_setting_is_named_with_its_origin_and_mend(
     assert expected in "\n".join(problems(flags, toml, **environ))
 
 
+def test_one_mistake_is_one_problem_laid_to_the_setting_that_holds_it() -> None:
+    assert len(problems(GEODNS_DNS_LISTEN="localhost:53")) == 1, "not also that no address is left"
+    (found,) = problems(GEODNS_API_LISTEN="127.0.0.1:8053", GEODNS_API_TLS_CERTIFICATE="/c.pem")
+    assert found.startswith("environment variable GEODNS_API_TLS_CERTIFICATE")
+    (found,) = problems(GEODNS_DNS_LISTEN="127.0.0.1:0", GEODNS_DNS_WORKERS="2")
+    assert found.startswith("environment variable GEODNS_DNS_LISTEN")
+
+
 def test_all_problems_are_reported_at_once() -> None:
     found = problems({"dns.workers": "x"}, "[geo]\nfoo = 1\n", GEODNS_API_LISTEN="y", GEODNS_ZONES_MODE="z")
     assert len(found) == 4
