@@ -227,10 +227,11 @@ async def describe_errors(request: web.Request, handler: Callable[[web.Request],
     try:
         response = await handler(request)
     except Exception as error:  # the one place where an unexpected error becomes a 500
+        if isinstance(error, ConnectionError) and _is_gone(request):
+            raise  # in the middle of its request or of our response: there is nobody to tell, and nothing to log
         if request.writer.output_size > 0:
             # Half a response is out; all that can be said is that the rest does not come.
-            if not isinstance(error, ConnectionError):
-                log.exception("a response was broken off", method=request.method, path=request.path, request_id=request_id)
+            log.exception("a response was broken off", method=request.method, path=request.path, request_id=request_id)
             raise ConnectionError("a response was broken off") from error
         reply = reply_for(error)
         if reply.status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -247,6 +248,11 @@ async def describe_errors(request: web.Request, handler: Callable[[web.Request],
         request_id=request_id,
     )
     return response
+
+
+def _is_gone(request: web.Request) -> bool:
+    """Whether the client has hung up."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def set_common_headers(response: web.StreamResponse, request_id: str) -> None:

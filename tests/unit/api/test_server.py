@@ -8,13 +8,18 @@ import os
 import shutil
 import socket
 import ssl
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from aiohttp import ClientSession, web
+from aiohttp.test_utils import make_mocked_request
+from structlog.testing import capture_logs
 
 from geodns.api import server
 from geodns.api.app import make_app, make_metrics_app
+from geodns.api.binding import describe_errors
 from geodns.api.listener import bind
 from geodns.api.tls import Certificate
 from geodns.errors import StartupError
@@ -119,6 +124,18 @@ async def test_what_is_not_http_is_answered_like_every_error(api: Api, request_b
     assert b"application/problem+json" in head
     assert b"aiohttp" not in head
     assert json.loads(body)["type"] == "urn:geodns:problem:malformed-request"
+
+
+@pytest.mark.parametrize(("hung_up", "logged"), [(True, []), (False, ["error"])])
+async def test_a_client_that_hangs_up_in_its_request_is_no_error(hung_up: bool, logged: list[str]) -> None:
+    async def read_on(request: web.Request) -> web.StreamResponse:
+        raise ConnectionResetError("Connection lost")
+
+    transport = Mock(is_closing=Mock(return_value=hung_up))
+    request = make_mocked_request("PUT", "/api/v1/zones/example.com/records/www/A", transport=transport, writer=Mock(output_size=0))
+    with capture_logs() as logs, pytest.raises(ConnectionResetError) if hung_up else nullcontext():
+        await describe_errors(request, read_on)
+    assert [entry["log_level"] for entry in logs if entry["log_level"] != "debug"] == logged
 
 
 async def test_connections_are_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
