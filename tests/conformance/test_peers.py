@@ -33,6 +33,8 @@ GROUPS = {
     "root": (*EVERYBODY, "."),
     "occluded": ("occluded.example",),
 }
+# With a root zone beside them, the zones of the first group are asked every so many names only: what can change is which zone answers.
+STRIDE = {"root": 7}
 
 
 def zone_path(zone: str, directory: Path) -> Path:
@@ -83,7 +85,7 @@ def test_answers_agree_with_the_majority_of_nsd_knot_and_bind(make_node: MakeNod
     try:
         running = start_those_that_load(peers)
         askers = [Asker(peer.program, peer.port) for peer in running]
-        compare(askers, Asker("geodns", node.dns_port), paths)
+        compare(askers, Asker("geodns", node.dns_port), paths, STRIDE.get(group, 1))
     finally:
         for peer in peers:
             peer.stop()
@@ -103,7 +105,7 @@ def start_those_that_load(peers: list[Peer]) -> list[Peer]:
     return running
 
 
-def compare(askers: list[Asker], ours: Asker, paths: dict[str, Path]) -> None:
+def compare(askers: list[Asker], ours: Asker, paths: dict[str, Path], stride: int = 1) -> None:
     """Asks everything and fails with the first differences and their number."""
     differences: list[str] = []
     tally: Counter[str] = Counter()
@@ -111,7 +113,8 @@ def compare(askers: list[Asker], ours: Asker, paths: dict[str, Path]) -> None:
     for zone, path in paths.items():
         apex = dns.name.from_text(zone)
         owners = dns.zone.from_file(str(path), origin=apex, relativize=False, check_origin=False).nodes
-        for question in questions(names_to_ask(owners, apex), SEED):
+        names = names_to_ask(owners, apex)
+        for question in questions(names if zone == "." else names[::stride], SEED):
             got, *theirs = ask_all([ours, *askers], question)
             wanted = majority(theirs)
             tally["asked"] += 1
