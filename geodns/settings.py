@@ -46,6 +46,13 @@ MAX_NODE_NAME = 64
 """Bytes. The node's name is its NSID (RFC 5001), and the link carries at most 64."""
 
 
+MAX_RATE = 100_000
+"""Answers a second. The dataplane's bound: a limit beyond it protects nobody."""
+
+MAX_SLIP = 100
+"""The dataplane's bound: every hundredth is as good as never."""
+
+
 class ZonesMode(enum.Enum):
     """`seed`: files fill zones that the store never had. `mirror`: files are the truth, followed live."""
 
@@ -126,6 +133,20 @@ def _parse_nameserver(value: object) -> object:
     return name.canonicalize().to_text()
 
 
+def _parse_network(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        interface = ipaddress.ip_interface(value)
+    except ValueError:
+        interface = None
+    if interface is None or "%" in value:
+        raise ValueError(f"{value!r} is not a network; write 192.0.2.0/24 or 2001:db8::/32")
+    if interface.ip != interface.network.network_address:
+        raise ValueError(f"{value!r} has host bits; write {interface.network}")
+    return str(interface.network)
+
+
 def _parse_database_url(value: object) -> object:
     if isinstance(value, str) and not re.match(r"(sqlite:///|postgresql://)[^\s]+\Z", value):
         # The value itself stays out of the message: a misspelt PostgreSQL URL still holds a password.
@@ -143,6 +164,7 @@ Listen = Annotated[ListenAddress, BeforeValidator(_parse_listen), PlainSerialize
 CommaList = BeforeValidator(_split_commas)
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
 Nameserver = Annotated[str, BeforeValidator(_parse_nameserver)]
+Networks = Annotated[tuple[Annotated[str, BeforeValidator(_parse_network)], ...], CommaList]
 
 
 def _count_cores() -> int:
@@ -182,6 +204,8 @@ class DnsSettings(Section):
         description="Threads that answer queries.",
         json_schema_extra={"shown": "one per core"},
     )
+    allow: Networks = Field(default=(), description="Client networks that are answered; all when empty. Others are REFUSED.")
+    deny: Networks = Field(default=(), description="Client networks that are REFUSED, whatever `dns.allow` says.")
 
     @model_validator(mode="after")
     def _check_listen(self) -> DnsSettings:
@@ -190,6 +214,27 @@ class DnsSettings(Section):
         if len(set(self.listen)) < len(self.listen):
             raise ValueError("an address stands twice in listen; remove one")
         return self
+
+
+class RrlSettings(Section):
+    rate: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_RATE,
+        description="Replies a second over UDP to one client prefix; 0 = no limit. Neither TCP nor a valid server cookie is limited.",
+    )
+    slip: int = Field(
+        default=2,
+        ge=0,
+        le=MAX_SLIP,
+        description="Every so manieth limited reply is sent empty with TC, so that a real client asks again over TCP; 0 = none.",
+    )
+    ipv4_prefix: int = Field(default=24, ge=0, le=32, description="Length of the IPv4 prefixes that share a limit.")
+    ipv6_prefix: int = Field(default=56, ge=0, le=128, description="Length of the IPv6 prefixes that share a limit.")
+    allow: Networks = Field(default=(), description="Client networks that are never limited.")
+    dry_run: bool = Field(
+        default=False, description="Whether the limit is only counted (`geodns_dns_rate_limited_total`) and everything answered."
+    )
 
 
 class ApiSettings(Section):
@@ -298,6 +343,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True)
 
     dns: DnsSettings = Field(default_factory=DnsSettings)
+    rrl: RrlSettings = Field(default_factory=RrlSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     database: DatabaseSettings
     geo: GeoSettings = Field(default_factory=GeoSettings)

@@ -88,7 +88,11 @@ DATAPLANE_METRICS: tuple[KnownMetric, ...] = (
     KnownMetric("geodns_dns_cookies", CounterMetricFamily, "cookies", ("state",), "Queries with a cookie, by what it proved."),
     KnownMetric("geodns_dns_dropped", CounterMetricFamily, "dropped", ("reason",), "Messages that got no response, by reason."),
     KnownMetric(
-        "geodns_dns_rate_limited", CounterMetricFamily, "rate_limited", ("action",), "Queries above the rate limit that were answered."
+        "geodns_dns_rate_limited",
+        CounterMetricFamily,
+        "rate_limited",
+        ("action",),
+        "Responses over the rate limit that were sent: truncated (`slipped`), or whole in a dry run (`would_…`).",
     ),
     KnownMetric("geodns_routing_decisions", CounterMetricFamily, "steered", ("outcome",), "Steered answers, by how they came about."),
     KnownMetric("geodns_dns_unsent", CounterMetricFamily, "unsent", (), "Responses that the kernel did not take."),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from geodns.publish.client import LinkClient
+from geodns.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -22,10 +23,11 @@ log = structlog.get_logger(__name__)
 class Configuration:
     """Holds the parts; `offer` sends them when a part changed since this link last got them."""
 
-    def __init__(self, databases: Sequence[Path], node_name: str, secrets_file: Path) -> None:
+    def __init__(self, databases: Sequence[Path], node_name: str, secrets_file: Path, *, access: Mapping[str, Any] | None = None) -> None:
         self._databases = [str(path) for path in databases]
         self._node_name = node_name
         self._secrets_file = secrets_file
+        self._access = dict(access or {})
         self._secrets: list[str] = _read_secrets(secrets_file)
         self._sent: tuple[LinkClient, dict[str, Any]] | None = None
 
@@ -50,7 +52,24 @@ class Configuration:
             "geo_generation": geo_generation,
             "cookie_secrets": self._secrets,
             "nsid": self._node_name,
+            **self._access,
         }
+
+
+def describe_access(settings: Settings) -> dict[str, Any]:
+    """Who is answered and how often, as CONFIG has it. What is at its default is left out: a dataplane of an earlier version refuses keys
+    that it does not know, and is so only told what it must be told.
+    """
+    access: dict[str, Any] = {}
+    if settings.dns.allow:
+        access["allow"] = list(settings.dns.allow)
+    if settings.dns.deny:
+        access["deny"] = list(settings.dns.deny)
+    rrl = settings.rrl
+    if rrl.rate:
+        prefixes = {"ipv4": rrl.ipv4_prefix, "ipv6": rrl.ipv6_prefix}
+        access["rrl"] = {"rate": rrl.rate, "slip": rrl.slip, **prefixes, "allow": list(rrl.allow), "dry_run": rrl.dry_run}
+    return access
 
 
 def _read_secrets(path: Path) -> list[str]:

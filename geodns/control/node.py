@@ -16,7 +16,7 @@ from typing import Any, Self
 import structlog
 
 from geodns.control import healthtable, privileges
-from geodns.control.configuration import Configuration
+from geodns.control.configuration import Configuration, describe_access
 from geodns.control.follower import Follower
 from geodns.control.geo import GeoWatcher
 from geodns.control.ground import Ground
@@ -127,7 +127,8 @@ class Node:
         self.follower = Follower(self.keeper, self.prober, self.flow, before=self._state_before, served=lambda: self.publisher.served)
         self.publisher.head_changed = self.follower.head_changed
         self.publisher.lineage_changed = self.flow.send_whole
-        self.configuration = Configuration(settings.geo.databases, vantage, directory.cookie_secrets)
+        access = describe_access(settings)
+        self.configuration = Configuration(settings.geo.databases, vantage, directory.cookie_secrets, access=access)
         self.geo = GeoWatcher(settings.geo.databases, self._offer_configuration)
         self.housekeeper = Housekeeper(self.keeper, self._secrets_read)
         self.files: ZoneFiles | None = None

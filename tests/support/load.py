@@ -30,7 +30,7 @@ class Tally:
 
 
 class Load:
-    """Sends `rate` queries a second for one name from one socket while the `with` block runs, each with an id of its own.
+    """Sends `rate` queries a second for one name from one socket at `source` while the `with` block runs, each with an id of its own.
 
     A reply that `judge` refuses counts as wrong. After the block every query had `patience_s` to be answered.
     """
@@ -41,6 +41,7 @@ class Load:
         name: str,
         rtype: str = "A",
         *,
+        source: str = "127.0.0.1",
         rate: int = 2000,
         judge: Callable[[bytes], bool] | None = None,
         patience_s: float = 2.0,
@@ -48,6 +49,7 @@ class Load:
         self.tally = Tally()
         self._question = dns.message.make_query(name, rtype).to_wire()[2:]
         self._server = ("127.0.0.1", port)
+        self._source = source
         self._rate = rate
         self._judge = judge
         self._patience_s = patience_s
@@ -58,6 +60,10 @@ class Load:
         self._thread.start()
         return self
 
+    def stop(self) -> None:
+        """Ends the sending; what is under way still has until the end of the block, and then its patience."""
+        self._stop.set()
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
         self._thread.join()
@@ -67,6 +73,7 @@ class Load:
         start = time.monotonic()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, selectors.DefaultSelector() as selector:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            sock.bind((self._source, 0))
             sock.connect(self._server)
             sock.setblocking(False)
             selector.register(sock, selectors.EVENT_READ)

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use geodns_wire::edns::{ClientSubnet, Edns};
 use geodns_wire::request::{Question, Request, Unanswerable};
-use geodns_wire::writer::{Full, NameTable, OptReply, Writer};
+use geodns_wire::writer::{Full, NameTable, OptReply, Outline, Writer};
 use geodns_wire::{Opcode, Rcode};
 
 use crate::admit::{Admission, Refusal, admit};
@@ -17,7 +17,6 @@ use crate::cookie::answer_cookie;
 use crate::path::PathTrace;
 use crate::resolve::{Finding, Resolver, Workspace};
 use crate::rng::Rng;
-use crate::rrl::RateVerdict;
 use crate::steer::{Client, NoTrace};
 use crate::view::{ClientSubnets, Options, View};
 
@@ -64,11 +63,9 @@ pub enum DropReason {
     SourcePortZero,
     /// The caller's buffer cannot hold a header.
     NoBuffer,
-    /// The client's network asks more than the rate limit allows.
-    RateLimited,
 }
 
-/// What counters want to know of a reply.
+/// What counters and the limiter of rates want to know of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools)] // independent facts, a counter each
 pub struct Facts {
@@ -83,18 +80,7 @@ pub struct Facts {
     /// The answer, or a step on the way to it, was decided for this client.
     pub steered: bool,
     pub refusal: Option<Refusal>,
-    pub rate: RateState,
-}
-
-/// What rate limiting made of a query that got a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RateState {
-    Within,
-    /// It got TC and nothing else.
-    Slipped,
-    /// A dry run answered it whole.
-    WouldSlip,
-    WouldDrop,
+    pub outline: Outline,
 }
 
 /// What a request's cookie showed.
@@ -159,11 +145,6 @@ pub fn answer_traced<T: PathTrace>(
     let edns = EdnsAnswer::new(&view.options, request.edns.as_ref(), arrival, sender);
     let limit = reply_limit(&view.options, request.edns.as_ref(), arrival.transport);
     let mut draft = Draft::new(reply, limit, &mut scratch.names, &request, edns);
-    match draft.limit_rate(&view.options, arrival, sender) {
-        RateVerdict::Within => {}
-        RateVerdict::Slip => return draft.slip(&request),
-        RateVerdict::Drop => return Outcome::Drop(DropReason::RateLimited),
-    }
     match admit(&view.options, &request, sender) {
         Admission::Refusal(refusal) => draft.refuse(refusal),
         Admission::CookieOnly => {}
@@ -187,7 +168,7 @@ struct Draft<'r, 'e> {
     rcode: Rcode,
     steered: bool,
     refusal: Option<Refusal>,
-    rate: RateState,
+    outline: Outline,
 }
 
 impl<'r, 'e> Draft<'r, 'e> {
@@ -197,6 +178,7 @@ impl<'r, 'e> Draft<'r, 'e> {
         // NOTIMP alike to every client (RFC 8906 §8.1.4), and is well-formed whatever the sections would have to hold.
         let question = request.question.as_ref().filter(|_| request.header.opcode() == Opcode::Query);
         let question_at = question.and_then(|question| writer.put_question(question).ok().flatten());
+        let question_end = writer.length();
         writer.reserve(edns.reply.as_ref().map_or(0, OptReply::length));
         Self {
             writer,
@@ -207,30 +189,8 @@ impl<'r, 'e> Draft<'r, 'e> {
             rcode: Rcode::NoError,
             steered: false,
             refusal: None,
-            rate: RateState::Within,
+            outline: Outline { question_end, opt_start: question_end, opt_end: question_end },
         }
-    }
-
-    /// What is to be done about this client's rate: nothing over TCP, with a good cookie, and in a dry run.
-    fn limit_rate(&mut self, options: &Options, arrival: &Arrival, sender: IpAddr) -> RateVerdict {
-        let Some(limiter) = &options.rate_limiter else { return RateVerdict::Within };
-        if arrival.transport == Transport::Tcp || self.edns.cookie == CookieState::Valid {
-            return RateVerdict::Within;
-        }
-        let verdict = limiter.judge(sender, arrival.now_s);
-        self.rate = match (verdict, limiter.limits().dry_run) {
-            (RateVerdict::Slip, false) => RateState::Slipped,
-            (RateVerdict::Slip, true) => RateState::WouldSlip,
-            (RateVerdict::Drop, true) => RateState::WouldDrop,
-            (RateVerdict::Drop, false) | (RateVerdict::Within, _) => RateState::Within,
-        };
-        if limiter.limits().dry_run { RateVerdict::Within } else { verdict }
-    }
-
-    /// Nothing but the question and TC.
-    fn slip(mut self, request: &Request<'_>) -> Outcome {
-        self.truncated = true;
-        self.finish(request)
     }
 
     fn refuse(&mut self, refusal: Refusal) {
@@ -253,7 +213,12 @@ impl<'r, 'e> Draft<'r, 'e> {
         if let Some(opt) = &mut self.edns.reply {
             self.writer.release(opt.length());
             opt.extended_error = self.refusal.and_then(Refusal::extended_error);
-            self.truncated |= self.writer.put_opt(opt, self.rcode).is_err();
+            self.outline.opt_start = self.writer.length();
+            self.outline.opt_end = self.outline.opt_start;
+            match self.writer.put_opt(opt, self.rcode) {
+                Ok(()) => self.outline.opt_end = self.writer.length(),
+                Err(Full) => self.truncated = true,
+            }
         }
         if let (Some(Refusal::UnknownKey), Some(tsig)) = (self.refusal, &request.tsig) {
             // RFC 8945 §5.3.1: TC tells the client to come back over TCP.
@@ -280,7 +245,7 @@ impl<'r, 'e> Draft<'r, 'e> {
             client_subnet: self.edns.subnet.is_some(),
             steered: self.steered,
             refusal: self.refusal,
-            rate: self.rate,
+            outline: self.outline,
         }
     }
 }

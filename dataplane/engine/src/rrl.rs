@@ -1,254 +1,252 @@
-//! Response rate limiting by client prefix: a server that answers forged senders must not become somebody's flood. Only UDP is limited, because a
-//! TCP client has shown where it is; so has one with a good cookie. A limited client gets nothing, or every `slip`-th time an empty reply with TC,
-//! so that a real client behind a flooded prefix still comes through over TCP.
+//! Response rate limiting: how many UDP replies a client prefix gets, so that forged senders cannot turn this server against a third party.
 //!
-//! The table has a fixed size and is shared by all workers: the one cache line on the query path that two of them may write. It is judged before
-//! the lookup, so that a flood costs less than its answers would.
+//! Every UDP reply counts alike, whatever its rcode or size: a limit per answer's content, as others have it, is evaded by asking for many names.
+//! Nothing counts over TCP, behind a valid server cookie (RFC 7873 §5.2.4: the sender is where it says), or from the networks in `allow`. What is over
+//! the limit is dropped, and every n-th time sent truncated and empty, so that a client behind a flooded prefix still gets its answer over TCP.
 //!
-//! ```text
-//!   within the rate  -> answered
-//!   above it         -> every slip-th: truncated; else: dropped (dry run: answered, and counted as what would have happened)
-//! ```
+//! The algorithm is the virtual scheduling form of a leaky bucket (ITU-T I.371, "GCRA"): a prefix's state is one time, at which all that it has got so
+//! far would have been due at its rate. It may run ahead of the clock by the window. That fits one word, so one compare-and-swap charges it and no two
+//! atomics have to agree. What is refused is not charged: a flood gets exactly its rate, and a prefix is free again when the flood ends.
+//!
+//! The table has a fixed size, made at start. A prefix belongs to one line of eight slots; in a line where all eight are in debt a newcomer takes over the
+//! slot with the least, debt included (Metwally, Agrawal, El Abbadi, "Space-Saving", 2005). So collisions err toward limiting, never beyond what one slot
+//! allows, and only for a prefix whose line is shared by eight others that asked within the last window. Two prefixes of a line whose tags are equal
+//! (one pair in 131,072) share a budget. The hash is keyed by the caller's seed, so that nobody can aim.
+//!
+//! This owns no clock and no randomness: the caller passes monotonic milliseconds and the seed. Workers share the table, which is the one place where
+//! two of them write one cache line; with limiting off it is never touched.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::acl::NetworkSet;
+use crate::rng::{FastRng, Rng};
 
-/// Sets of four entries; 65,536 client prefixes at once take 512 KiB. A flood from more prefixes than that pushes entries out and is then limited
-/// less: the table errs towards answering.
-const SETS: usize = 16_384;
-const WAYS: usize = 4;
-/// Attempts to count against other workers doing the same; after that the query counts for nothing, which a busy prefix does not notice.
-const ATTEMPTS: usize = 4;
-/// The default prefix lengths: what one customer commonly holds, and what a forger cannot tell apart from it.
-const DEFAULT_PREFIXES: (u8, u8) = (24, 56);
-/// Every second limited reply is truncated and not dropped, as BIND and Knot have it by default or in their examples.
-const DEFAULT_SLIP: u32 = 2;
+/// Lines of the table: 16,384 of 64 octets are 1 MiB, which stays in a cache. A prefix occupies a slot only while in debt, at most one window; 131,072
+/// slots are enough for half a million prefixes a second.
+const LINES: usize = 1 << LINE_BITS;
+const LINE_BITS: u32 = 14;
+const LINE_MASK: u64 = (1 << LINE_BITS) - 1;
+/// Slots of a line: as many as a cache line holds.
+const SLOTS: usize = 8;
 
-/// What is allowed.
+/// A slot's word: 17 bits of hash, 7 bits that count what was limited, 40 bits of time.
+const TIME_BITS: u32 = 40;
+const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
+const LIMITED_BITS: u32 = 7;
+const LIMITED_MASK: u64 = (1 << LIMITED_BITS) - 1;
+const TAG_SHIFT: u32 = TIME_BITS + LIMITED_BITS;
+
+/// Units of time are 1/4096 ms: fine enough that the interval between answers is within 2 % at the greatest rate, and the clock goes round in 3 days.
+const UNIT_SHIFT: u32 = 12;
+const UNITS_PER_SECOND: u64 = 1000 << UNIT_SHIFT;
+
+/// Answers a second beyond which a limit protects nobody.
+pub const MAX_RATE: u32 = 100_000;
+/// Every hundredth is as good as never. Fits into `LIMITED_BITS`.
+pub const MAX_SLIP: u8 = 100;
+
+/// How far a prefix may run ahead: a quarter of a second's answers at once. A second's worth, which is usual, would let a short flood through at twice
+/// its rate.
+const WINDOW: u64 = UNITS_PER_SECOND / 4;
+/// But at low rates these many, for one page makes a resolver ask for several names at once.
+const LEAST_BURST: u64 = 5;
+
+/// By how much workers' clocks may differ: they take the time once for a batch, and this is a long pause of one of them. What is ahead by more than the
+/// window and this is no debt: it stems from a lower rate before, or from a round of the clock ago.
+const CLOCK_SLACK: u64 = UNITS_PER_SECOND;
+
+/// Lost races for one slot after which the reply counts as limited: so many others in the same instant are a flood.
+const MOST_RACES: usize = 16;
+
+/// A rate in the form that charging needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Units between two answers.
+    interval: u64,
+    /// Units by which a prefix may run ahead.
+    window: u64,
+}
+
+impl Pace {
+    /// `rate` answers a second; `None` for 0, and for what is beyond `MAX_RATE`.
+    pub fn new(rate: u32) -> Option<Self> {
+        if rate > MAX_RATE {
+            return None;
+        }
+        let rate = u64::from(rate);
+        let interval = UNITS_PER_SECOND.wrapping_add(rate / 2).checked_div(rate)?;
+        Some(Self { interval, window: WINDOW.max(interval.wrapping_mul(LEAST_BURST)) })
+    }
+}
+
+/// `rrl` of CONFIG, when its rate is above 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RateLimits {
-    /// Replies a second and client prefix, at least 1.
-    pub rate: u16,
-    /// 0 = never truncate, 1 = always, n = every n-th.
-    pub slip: u32,
+pub struct Limits {
+    pub pace: Pace,
+    /// Every so manieth limited reply goes out truncated: 0 none, 1 each; at most `MAX_SLIP`.
+    pub slip: u8,
+    /// Lengths of the prefixes that share a budget.
     pub ipv4_prefix: u8,
     pub ipv6_prefix: u8,
-    /// Client networks that are never limited.
-    pub exempt: NetworkSet,
-    /// Judge and count, and answer nevertheless.
+    /// Networks that are never limited.
+    pub allow: NetworkSet,
+    /// Everything is judged and counted, and answered all the same.
     pub dry_run: bool,
 }
 
-impl RateLimits {
-    /// Limits with the default slip and prefixes.
-    pub fn new(rate: u16) -> Self {
-        let (ipv4_prefix, ipv6_prefix) = DEFAULT_PREFIXES;
-        Self { rate, slip: DEFAULT_SLIP, ipv4_prefix, ipv6_prefix, exempt: NetworkSet::default(), dry_run: false }
+impl Limits {
+    /// The client's prefix as a number; IPv4 as the mapped addresses of IPv6, so that the families never meet.
+    fn prefix_of(&self, client: IpAddr) -> u128 {
+        let (bits, number, length) = match client {
+            IpAddr::V4(addr) => (32_u32, u128::from(addr.to_ipv6_mapped()), self.ipv4_prefix),
+            IpAddr::V6(addr) => (128, u128::from(addr), self.ipv6_prefix),
+        };
+        let host_bits = bits.saturating_sub(u32::from(length));
+        number & u128::MAX.checked_shl(host_bits).unwrap_or(0)
     }
 }
 
-/// What to do with a query.
+/// What becomes of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RateVerdict {
+pub enum Verdict {
+    /// It is sent.
     Within,
-    /// Above the rate: an empty reply with TC.
-    Slip,
-    /// Above the rate: no reply.
+    /// It is not sent.
     Drop,
+    /// It is sent truncated and empty.
+    Slip,
 }
 
-/// Limits and the counts that they are held against.
-pub struct RateLimiter {
-    limits: RateLimits,
-    seed: u64,
-    entries: Box<[[AtomicU64; WAYS]]>,
+/// The budgets of all prefixes, shared by the workers.
+#[derive(Debug)]
+pub struct RateTable {
+    lines: Box<[Line]>,
+    keys: [u64; 4],
 }
 
-impl RateLimiter {
-    /// An empty table; `seed` is drawn at random, so that nobody can aim at another prefix's entry.
-    pub fn new(limits: RateLimits, seed: u64) -> Self {
-        let entries = std::iter::repeat_with(|| [const { AtomicU64::new(0) }; WAYS]).take(SETS).collect();
-        Self { limits, seed, entries }
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Line([AtomicU64; SLOTS]);
+
+impl RateTable {
+    /// An empty table. `seed` is 64 secret bits.
+    pub fn new(seed: u64) -> Self {
+        let mut keys = FastRng::from_seed(seed);
+        Self { lines: (0..LINES).map(|_| Line::default()).collect(), keys: core::array::from_fn(|_| keys.next_u64()) }
     }
 
-    /// What is allowed.
-    pub fn limits(&self) -> &RateLimits {
-        &self.limits
-    }
-
-    /// Counts a query from `client` (an IPv4-mapped address as IPv4) at unix time `now_s` and judges it.
-    pub fn judge(&self, client: IpAddr, now_s: u32) -> RateVerdict {
-        if !self.limits.exempt.is_empty() && self.limits.exempt.contains(client) {
-            return RateVerdict::Within;
+    /// Judges one UDP reply to `client` at monotonic `now_ms`, and charges it when it is within the limit. Workers' clocks may differ by what a batch
+    /// takes.
+    pub fn judge(&self, limits: &Limits, client: IpAddr, now_ms: u64) -> Verdict {
+        let client = client.to_canonical();
+        if limits.allow.contains(client) {
+            return Verdict::Within;
         }
-        let excess = self.count(client, now_s).saturating_sub(u32::from(self.limits.rate));
-        match (excess, self.limits.slip) {
-            (0, _) => RateVerdict::Within,
-            (_, 0) => RateVerdict::Drop,
-            (excess, slip) if excess.checked_rem(slip) == Some(0) => RateVerdict::Slip,
-            (_, _) => RateVerdict::Drop,
-        }
-    }
-
-    /// Queries of the client's prefix in this second, this one included.
-    fn count(&self, client: IpAddr, now_s: u32) -> u32 {
-        let hash = self.hash(client);
-        let Some(set) = usize::try_from(hash).ok().and_then(|hash| self.entries.get(hash % SETS)) else { return 1 };
-        let fresh = Entry { tag: Entry::tag_of(hash), second: Entry::second_of(now_s), count: 1 };
-        for _ in 0..ATTEMPTS {
-            let Some((slot, old)) = choose(set, fresh) else { return 1 };
-            let same = Entry::unpack(old);
-            let new = if same.tag == fresh.tag && same.second == fresh.second { same.counted() } else { fresh };
-            // Nothing else is published by this number, so no ordering is needed.
-            if slot.compare_exchange(old, new.pack(), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                return new.count;
+        let hash = self.hash(limits.prefix_of(client));
+        let Some(line) = self.line(hash) else { return Verdict::Within };
+        let tag = hash >> TAG_SHIFT;
+        let now = (now_ms << UNIT_SHIFT) & TIME_MASK;
+        for _ in 0..MOST_RACES {
+            let (slot, seen) = line.find(tag, limits.pace, now);
+            let (charged, verdict) = seen.charge(tag, limits, now);
+            let is_settled = charged == seen || slot.compare_exchange_weak(seen.0, charged.0, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            if is_settled {
+                return verdict;
             }
         }
-        1
+        Verdict::Drop
     }
 
-    fn hash(&self, client: IpAddr) -> u64 {
-        let (number, kept, family) = match client {
-            IpAddr::V4(addr) => (u128::from(u32::from(addr)) << 96, self.limits.ipv4_prefix, 4_u64),
-            IpAddr::V6(addr) => (u128::from(addr), self.limits.ipv6_prefix, 6),
-        };
-        let prefix = number & !u128::MAX.checked_shr(u32::from(kept)).unwrap_or(0);
-        let [high, low] = [prefix >> 64, prefix].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or(0));
-        mix(mix(self.seed ^ family ^ high) ^ low)
+    fn hash(&self, prefix: u128) -> u64 {
+        let [k0, k1, k2, k3] = self.keys;
+        fold(fold(low_half(prefix) ^ k0, high_half(prefix) ^ k1) ^ k2, k3)
     }
-}
 
-impl PartialEq for RateLimiter {
-    /// Two limiters that allow the same are the same to whoever compares settings; counts pass.
-    fn eq(&self, other: &Self) -> bool {
-        self.limits == other.limits
+    /// The line that the low bits name: always one, for there are `LINES`.
+    fn line(&self, hash: u64) -> Option<&Line> {
+        self.lines.get(usize::try_from(hash & LINE_MASK).ok()?)
     }
 }
 
-impl Eq for RateLimiter {}
-
-impl std::fmt::Debug for RateLimiter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.limits.fmt(f)
-    }
-}
-
-/// The entry of the prefix, or the one that it may take: an old one first, else the least busy.
-fn choose(set: &[AtomicU64; WAYS], wanted: Entry) -> Option<(&AtomicU64, u64)> {
-    let loaded = set.iter().map(|slot| (slot, slot.load(Ordering::Relaxed)));
-    loaded.min_by_key(|(_, packed)| {
-        let entry = Entry::unpack(*packed);
-        match (entry.tag == wanted.tag, entry.second == wanted.second) {
-            (true, _) => (0, 0),
-            (false, false) => (1, 0),
-            (false, true) => (2, entry.count),
+impl Line {
+    /// The slot with this tag, else the one with the least debt. Two workers may give one prefix two slots in the same instant; then the first is used
+    /// from there on, and the other's debt runs out.
+    fn find(&self, tag: u64, pace: Pace, now: u64) -> (&AtomicU64, Slot) {
+        let [first, ..] = &self.0;
+        let mut found = (first, Slot(first.load(Ordering::Relaxed)));
+        let mut least = u64::MAX;
+        for cell in &self.0 {
+            let slot = Slot(cell.load(Ordering::Relaxed));
+            if slot.tag() == tag {
+                return (cell, slot);
+            }
+            let debt = slot.debt(now, pace);
+            if debt < least {
+                (found, least) = ((cell, slot), debt);
+            }
         }
-    })
-}
-
-/// One client prefix, packed into 64 bits: 28 of its hash, 12 of the second, 24 of the count.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    tag: u64,
-    second: u64,
-    count: u32,
-}
-
-impl Entry {
-    const MAX_COUNT: u32 = 0x00ff_ffff;
-
-    fn tag_of(hash: u64) -> u64 {
-        hash >> 36
-    }
-
-    fn second_of(now_s: u32) -> u64 {
-        u64::from(now_s & 0xfff)
-    }
-
-    fn unpack(packed: u64) -> Self {
-        let count = u32::try_from(packed & u64::from(Self::MAX_COUNT)).unwrap_or(Self::MAX_COUNT);
-        Self { tag: packed >> 36, second: (packed >> 24) & 0xfff, count }
-    }
-
-    fn pack(self) -> u64 {
-        (self.tag << 36) | (self.second << 24) | u64::from(self.count)
-    }
-
-    fn counted(self) -> Self {
-        Self { count: self.count.saturating_add(1).min(Self::MAX_COUNT), ..self }
+        found
     }
 }
 
-/// A round of multiplication and folding, as the hashes of names use it.
-fn mix(value: u64) -> u64 {
-    let product = u128::from(value ^ 0xa076_1d64_78bd_642f).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let [high, low] = [product >> 64, product].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or(0));
-    high ^ low
+/// A slot's word. All zero, a slot is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Slot(u64);
+
+impl Slot {
+    fn tag(self) -> u64 {
+        self.0 >> TAG_SHIFT
+    }
+
+    fn limited(self) -> u64 {
+        (self.0 >> TIME_BITS) & LIMITED_MASK
+    }
+
+    /// Units by which the prefix is ahead of the clock, which goes round (serial number arithmetic as in RFC 1982). So once in three days the slot of a
+    /// prefix that nobody asked from since looks in debt, for no longer than a second and a window; an empty one never does.
+    fn debt(self, now: u64, pace: Pace) -> u64 {
+        let ahead = self.0.wrapping_sub(now) & TIME_MASK;
+        if self.0 == 0 || ahead > pace.window.wrapping_add(CLOCK_SLACK) { 0 } else { ahead }
+    }
+
+    /// The slot after one more reply for `tag`, and what becomes of the reply. The same slot when there is nothing to remember.
+    fn charge(self, tag: u64, limits: &Limits, now: u64) -> (Self, Verdict) {
+        let Pace { interval, window } = limits.pace;
+        let after = self.debt(now, limits.pace).wrapping_add(interval);
+        if after <= window {
+            let limited = if self.tag() == tag { self.limited() } else { 0 };
+            return (Self::pack(tag, limited, now.wrapping_add(after)), Verdict::Within);
+        }
+        let limited = self.limited().wrapping_add(1);
+        match u64::from(limits.slip) {
+            0 => (self, Verdict::Drop),
+            1 => (self, Verdict::Slip),
+            slip if limited >= slip => (Self::pack(tag, 0, self.0), Verdict::Slip),
+            _ => (Self::pack(tag, limited, self.0), Verdict::Drop),
+        }
+    }
+
+    fn pack(tag: u64, limited: u64, time: u64) -> Self {
+        Self((tag << TAG_SHIFT) | ((limited & LIMITED_MASK) << TIME_BITS) | (time & TIME_MASK))
+    }
+}
+
+/// The two halves of a product over each other: every bit of both factors reaches every bit of the result.
+fn fold(left: u64, right: u64) -> u64 {
+    let product = u128::from(left).wrapping_mul(u128::from(right));
+    low_half(product) ^ high_half(product)
+}
+
+#[allow(clippy::cast_possible_truncation)] // the truncation is the meaning
+fn low_half(number: u128) -> u64 {
+    number as u64
+}
+
+#[allow(clippy::cast_possible_truncation)] // at most 64 bits are left after the shift
+fn high_half(number: u128) -> u64 {
+    (number >> 64) as u64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::spec::Prefix;
-
-    fn verdicts(limiter: &RateLimiter, client: &str, now_s: u32, count: usize) -> [usize; 3] {
-        let mut tally = [0; 3];
-        for _ in 0..count {
-            match limiter.judge(client.parse().unwrap(), now_s) {
-                RateVerdict::Within => tally[0] += 1,
-                RateVerdict::Slip => tally[1] += 1,
-                RateVerdict::Drop => tally[2] += 1,
-            }
-        }
-        tally
-    }
-
-    #[test]
-    fn prefix_is_held_to_its_rate_each_second_and_others_are_not() {
-        let limiter = RateLimiter::new(RateLimits::new(10), 1);
-        assert_eq!(verdicts(&limiter, "192.0.2.1", 100, 10), [10, 0, 0]);
-        assert_eq!(verdicts(&limiter, "192.0.2.200", 100, 100), [0, 50, 50], "the same /24");
-        assert_eq!(verdicts(&limiter, "192.0.3.1", 100, 10), [10, 0, 0]);
-        assert_eq!(verdicts(&limiter, "2001:db8:0:1ff::1", 100, 11), [10, 0, 1]);
-        assert_eq!(verdicts(&limiter, "2001:db8:0:100::1", 100, 1), [0, 1, 0], "the same /56");
-        assert_eq!(verdicts(&limiter, "2001:db8:0:200::1", 100, 10), [10, 0, 0]);
-        assert_eq!(verdicts(&limiter, "192.0.2.1", 101, 12), [10, 1, 1]);
-    }
-
-    #[test]
-    fn slip_cases() {
-        for (slip, wanted) in [(0, [5, 0, 60]), (1, [5, 60, 0]), (2, [5, 30, 30]), (3, [5, 20, 40])] {
-            let limiter = RateLimiter::new(RateLimits { slip, ..RateLimits::new(5) }, 1);
-            assert_eq!(verdicts(&limiter, "192.0.2.1", 7, 65), wanted, "slip {slip}");
-        }
-    }
-
-    #[test]
-    fn exempt_networks_are_never_limited() {
-        let exempt = NetworkSet::new(&[Prefix { addr: "192.0.2.0".parse().unwrap(), length: 24 }]);
-        let limiter = RateLimiter::new(RateLimits { exempt, ..RateLimits::new(1) }, 1);
-        assert_eq!(verdicts(&limiter, "192.0.2.1", 7, 100), [100, 0, 0]);
-    }
-
-    #[test]
-    fn flood_from_a_hundred_thousand_prefixes_does_not_touch_a_quiet_client() {
-        let limiter = RateLimiter::new(RateLimits::new(5), 1);
-        for number in 0..100_000_u32 {
-            limiter.judge(IpAddr::from((0x0a00_0000 + number * 256).to_be_bytes()), 7);
-        }
-        assert_eq!(verdicts(&limiter, "192.0.2.1", 7, 5), [5, 0, 0]);
-    }
-
-    #[test]
-    fn workers_count_together() {
-        let limiter = RateLimiter::new(RateLimits { slip: 0, ..RateLimits::new(1000) }, 1);
-        let within: usize = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..4).map(|_| scope.spawn(|| verdicts(&limiter, "192.0.2.1", 7, 10_000)[0])).collect();
-            workers.into_iter().map(|worker| worker.join().unwrap()).sum()
-        });
-        // A query that loses the race four times over is answered and not counted.
-        assert!((1000..1200).contains(&within), "{within}");
-    }
-}
+mod tests;

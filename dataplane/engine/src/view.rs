@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::acl::NetworkSet;
 use crate::cookie::Secret;
-use crate::rrl::RateLimiter;
+use crate::rrl::Limits;
 use crate::spec::Triple;
 use crate::steer::{HealthTable, SteeringTables};
 use crate::zones::ZoneSet;
@@ -37,8 +37,8 @@ pub struct Options {
     pub allow: NetworkSet,
     /// Client networks that are refused, whatever `allow` says.
     pub deny: NetworkSet,
-    /// `None` = off.
-    pub rate_limiter: Option<Arc<RateLimiter>>,
+    /// Of UDP replies per client prefix; `None` = none.
+    pub rate_limits: Option<Limits>,
     /// Units of 100 ms for RFC 7828, as TCP really keeps connections; 0 = not announced.
     pub tcp_keepalive: u16,
 }
@@ -52,7 +52,7 @@ impl Default for Options {
             client_subnets: ClientSubnets::FromAll,
             allow: NetworkSet::default(),
             deny: NetworkSet::default(),
-            rate_limiter: None,
+            rate_limits: None,
             tcp_keepalive: 0,
         }
     }

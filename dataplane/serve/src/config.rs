@@ -2,20 +2,24 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use geodns_engine::acl::NetworkSet;
 use geodns_engine::cookie::Secret;
-use geodns_engine::rrl::{RateLimiter, RateLimits};
+use geodns_engine::rrl::{self, Limits, Pace};
 use geodns_engine::spec::Prefix;
 use geodns_engine::view::{ClientSubnets, Options};
 use serde_json::{Map, Value};
 
-use crate::sys::random_u64;
 use crate::tcp;
 
 /// Client prefixes of `sticky` when CONFIG does not say: contract section 2.
 pub const DEFAULT_STICKY_PREFIX: (u8, u8) = (24, 56);
+
+/// Client prefixes of rate limiting: a network's usual shares of both families.
+const DEFAULT_RATE_PREFIX: (u8, u8) = (24, 56);
+
+/// Every second limited reply: half of a flood's volume at most comes back, and a client asks twice.
+const DEFAULT_SLIP: u32 = 2;
 
 /// RFC 5001: an NSID of any length would eat the room of answers.
 const MAX_NSID: usize = 64;
@@ -76,7 +80,7 @@ impl Config {
             "ecs" => self.options.client_subnets = client_subnets(value)?,
             "allow" => self.options.allow = networks(value)?,
             "deny" => self.options.deny = networks(value)?,
-            "rrl" => self.options.rate_limiter = rate_limiter(value)?,
+            "rrl" => self.options.rate_limits = rate_limits(value)?,
             _ => return Err("is not known".into()),
         }
         Ok(())
@@ -166,29 +170,29 @@ fn prefix(text: &str) -> Result<Prefix, String> {
     if has_host_bits { Err(format!("has {text:?}, which has host bits")) } else { Ok(Prefix { addr, length }) }
 }
 
-fn number<N: TryFrom<u64>>(value: &Value) -> Option<N> {
-    value.as_u64().and_then(|number| N::try_from(number).ok())
-}
-
-/// A new limiter counts from nothing; CONFIG comes seldom enough.
-fn rate_limiter(value: &Value) -> Result<Option<Arc<RateLimiter>>, String> {
-    let mut limits = RateLimits::new(0);
+/// `None` at rate 0. The other keys are checked at any rate.
+fn rate_limits(value: &Value) -> Result<Option<Limits>, String> {
+    let (mut rate, mut slip, mut prefix) = (0, DEFAULT_SLIP, DEFAULT_RATE_PREFIX);
+    let (mut allow, mut dry_run) = (NetworkSet::default(), false);
     for (key, setting) in object(value)? {
         match key.as_str() {
-            "rate" => limits.rate = number(setting).ok_or("has a rate that is not within 0 and 65535")?,
-            "slip" => limits.slip = number(setting).ok_or("has a slip that is not a number")?,
-            "ipv4" => limits.ipv4_prefix = prefix_length(setting, 32)?,
-            "ipv6" => limits.ipv6_prefix = prefix_length(setting, 128)?,
-            "allow" => limits.exempt = networks(setting)?,
-            "dry_run" => limits.dry_run = setting.as_bool().ok_or("has a dry_run that is neither true nor false")?,
+            "rate" => rate = whole_number(setting, rrl::MAX_RATE)?,
+            "slip" => slip = whole_number(setting, rrl::MAX_SLIP.into())?,
+            "ipv4" => prefix.0 = prefix_length(setting, 32)?,
+            "ipv6" => prefix.1 = prefix_length(setting, 128)?,
+            "allow" => allow = networks(setting)?,
+            "dry_run" => dry_run = setting.as_bool().ok_or("has a dry_run that is neither true nor false")?,
             _ => return Err(format!("has {key}, which is not known")),
         }
     }
-    if limits.rate == 0 {
-        return Ok(None);
-    }
-    let seed = random_u64().map_err(|error| format!("cannot be put in force without randomness: {error}"))?;
-    Ok(Some(Arc::new(RateLimiter::new(limits, seed))))
+    let (ipv4_prefix, ipv6_prefix) = prefix;
+    let slip = u8::try_from(slip).unwrap_or(rrl::MAX_SLIP);
+    Ok(Pace::new(rate).map(|pace| Limits { pace, slip, ipv4_prefix, ipv6_prefix, allow, dry_run }))
+}
+
+fn whole_number(value: &Value, most: u32) -> Result<u32, String> {
+    let number = value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| *number <= most);
+    number.ok_or_else(|| format!("has {value}, which is not a number within 0 and {most}"))
 }
 
 #[cfg(test)]
@@ -210,7 +214,7 @@ mod tests {
             "cookie_secrets": ["000102030405060708090a0b0c0d0e0f"], "nsid": "fra1",
             "sticky_prefix": {"ipv4": 20, "ipv6": 48}, "max_udp_payload": 1400,
             "ecs": ["192.0.2.0/24"], "allow": [], "deny": ["2001:db8::/32", "198.51.100.7"],
-            "rrl": {"rate": 0, "slip": 2, "ipv4": 24, "ipv6": 56, "allow": ["192.0.2.0/24"]}
+            "rrl": {"rate": 20, "slip": 3, "ipv4": 25, "ipv6": 48, "allow": ["192.0.2.0/24"], "dry_run": true}
         }"#;
         let config = Config::read(json).unwrap();
         assert_eq!(config.geo_databases, [PathBuf::from("/data/country.mmdb")]);
@@ -220,6 +224,17 @@ mod tests {
         assert!(config.options.deny.contains("198.51.100.7".parse().unwrap()));
         assert!(!config.options.deny.contains("198.51.100.8".parse().unwrap()));
         assert!(matches!(config.options.client_subnets, ClientSubnets::From(_)));
+        let limits = config.options.rate_limits.unwrap();
+        assert_eq!((limits.pace, limits.slip, limits.dry_run), (Pace::new(20).unwrap(), 3, true));
+        assert_eq!((limits.ipv4_prefix, limits.ipv6_prefix), (25, 48));
+        assert!(limits.allow.contains("192.0.2.9".parse().unwrap()));
+    }
+
+    #[test]
+    fn without_a_rate_nothing_is_limited() {
+        for json in ["{}", r#"{"rrl": {}}"#, r#"{"rrl": {"rate": 0, "slip": 5, "dry_run": true}}"#] {
+            assert_eq!(Config::read(json.as_bytes()).unwrap().options.rate_limits, None, "{json}");
+        }
     }
 
     #[test]
@@ -241,8 +256,13 @@ mod tests {
             (r#"{"allow": ["192.0.2.1/24"]}"#, "host bits"),
             (r#"{"deny": ["192.0.2.0/33"]}"#, "192.0.2.0/33"),
             (r#"{"deny": ["example"]}"#, "example"),
-            (r#"{"rrl": {"rate": 65536}}"#, "rate"),
-            (r#"{"rrl": {"rate": 5, "dry_run": 1}}"#, "dry_run"),
+            (r#"{"rrl": {"rate": 100001}}"#, "within 0 and 100000"),
+            (r#"{"rrl": {"rate": -1}}"#, "rrl"),
+            (r#"{"rrl": {"rate": 5, "slip": 101}}"#, "within 0 and 100"),
+            (r#"{"rrl": {"ipv4": 33}}"#, "prefix length"),
+            (r#"{"rrl": {"ipv6": 129}}"#, "prefix length"),
+            (r#"{"rrl": {"dry_run": 1}}"#, "dry_run"),
+            (r#"{"rrl": {"allow": ["example"]}}"#, "example"),
             (r#"{"rrl": {"speed": 5}}"#, "speed"),
         ] {
             let refused = Config::read(json.as_bytes()).unwrap_err();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use geodns_engine::answer::{CookieState, DropReason, Facts, RateState, Transport};
+use geodns_engine::answer::{CookieState, DropReason, Facts, Transport};
 use geodns_engine::refused::RefusalCode;
 use geodns_wire::{Rcode, rtype};
 use serde_json::{Map, Value};
@@ -51,16 +51,16 @@ pub enum Counter {
     CookiesValid,
     SteeredAnswered,
     SteeredServFail,
+    RateSlipped,
+    RateWouldDrop,
+    RateWouldSlip,
     DroppedShort,
     DroppedResponse,
     DroppedSourcePort,
     DroppedNoBuffer,
-    DroppedRateLimited,
     DroppedTooLong,
     DroppedPanic,
-    RateSlipped,
-    RateWouldSlip,
-    RateWouldDrop,
+    DroppedRate,
     Panics,
     Unsent,
     ReceiveErrors,
@@ -119,16 +119,16 @@ const NAMES: [(Counter, &str, &str); 64] = [
     (Counter::CookiesValid, "cookies", "valid"),
     (Counter::SteeredAnswered, "steered", "answered"),
     (Counter::SteeredServFail, "steered", "servfail"),
+    (Counter::RateSlipped, "rate_limited", "slipped"),
+    (Counter::RateWouldDrop, "rate_limited", "would_drop"),
+    (Counter::RateWouldSlip, "rate_limited", "would_slip"),
     (Counter::DroppedShort, "dropped", "short"),
     (Counter::DroppedResponse, "dropped", "response"),
     (Counter::DroppedSourcePort, "dropped", "source_port_zero"),
     (Counter::DroppedNoBuffer, "dropped", "no_buffer"),
-    (Counter::DroppedRateLimited, "dropped", "rate_limited"),
     (Counter::DroppedTooLong, "dropped", "too_long"),
     (Counter::DroppedPanic, "dropped", "panic"),
-    (Counter::RateSlipped, "rate_limited", "slipped"),
-    (Counter::RateWouldSlip, "rate_limited", "would_slip"),
-    (Counter::RateWouldDrop, "rate_limited", "would_drop"),
+    (Counter::DroppedRate, "dropped", "rrl"),
     (Counter::Panics, "panics", ""),
     (Counter::Unsent, "unsent", ""),
     (Counter::ReceiveErrors, "receive_errors", ""),
@@ -200,25 +200,14 @@ impl WorkerCounters {
                 DropReason::Response => Counter::DroppedResponse,
                 DropReason::SourcePortZero => Counter::DroppedSourcePort,
                 DropReason::NoBuffer => Counter::DroppedNoBuffer,
-                DropReason::RateLimited => Counter::DroppedRateLimited,
             },
             1,
         );
     }
 
-    /// An answer.
-    pub fn answered(&self, facts: &Facts) {
+    /// What was asked, whether the answer is sent or not.
+    pub fn asked(&self, facts: &Facts) {
         self.add(of_type(facts.qtype), 1);
-        self.add(of_rcode(facts.rcode), 1);
-        if facts.truncated {
-            self.add(Counter::Truncated, 1);
-        }
-        match facts.rate {
-            RateState::Within => {}
-            RateState::Slipped => self.add(Counter::RateSlipped, 1),
-            RateState::WouldSlip => self.add(Counter::RateWouldSlip, 1),
-            RateState::WouldDrop => self.add(Counter::RateWouldDrop, 1),
-        }
         if facts.edns {
             self.add(Counter::Edns, 1);
         }
@@ -229,6 +218,14 @@ impl WorkerCounters {
             CookieState::Absent => {}
             CookieState::Unproven => self.add(Counter::CookiesUnproven, 1),
             CookieState::Valid => self.add(Counter::CookiesValid, 1),
+        }
+    }
+
+    /// An answer that is sent.
+    pub fn answered(&self, facts: &Facts) {
+        self.add(of_rcode(facts.rcode), 1);
+        if facts.truncated {
+            self.add(Counter::Truncated, 1);
         }
         if facts.steered {
             self.add(if facts.rcode == Rcode::ServFail { Counter::SteeredServFail } else { Counter::SteeredAnswered }, 1);

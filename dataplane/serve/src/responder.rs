@@ -2,14 +2,37 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use geodns_engine::answer::{Arrival, Outcome, Scratch, Transport, answer};
+use geodns_engine::answer::{Arrival, CookieState, Facts, Outcome, Scratch, Transport, answer};
 use geodns_engine::rng::FastRng;
+use geodns_engine::rrl::{Limits, RateTable, Verdict};
+use geodns_wire::writer;
 
 use crate::counters::{Counter, WorkerCounters};
 use crate::published::{Published, Subscription};
 use crate::sys;
+
+/// The budgets of rate limiting, and the clock that they are kept by: one for all threads.
+#[derive(Debug)]
+pub struct RateClock {
+    table: RateTable,
+    began: Instant,
+}
+
+impl RateClock {
+    /// Budgets that nobody has used, at a place in the table that nobody can guess.
+    ///
+    /// # Errors
+    /// The kernel has no randomness yet.
+    pub fn start() -> std::io::Result<Self> {
+        Ok(Self { table: RateTable::new(sys::random_u64()?), began: Instant::now() })
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
 
 /// Answers queries for one thread.
 #[derive(Debug)]
@@ -18,7 +41,10 @@ pub struct Responder {
     rng: FastRng,
     scratch: Scratch,
     counters: Arc<WorkerCounters>,
+    rates: Arc<RateClock>,
     now_s: u32,
+    /// On the clock of `rates`; stands still while nothing is limited.
+    now_ms: u64,
 }
 
 impl Responder {
@@ -26,9 +52,10 @@ impl Responder {
     ///
     /// # Errors
     /// The kernel has no randomness yet.
-    pub fn new(published: Arc<Published>, counters: Arc<WorkerCounters>) -> std::io::Result<Self> {
+    pub fn new(published: Arc<Published>, rates: Arc<RateClock>, counters: Arc<WorkerCounters>) -> std::io::Result<Self> {
         let rng = FastRng::from_seed(sys::random_u64()?);
-        let mut responder = Self { subscription: Subscription::new(published), rng, scratch: Scratch::new(), counters, now_s: 0 };
+        let subscription = Subscription::new(published);
+        let mut responder = Self { subscription, rng, scratch: Scratch::new(), counters, rates, now_s: 0, now_ms: 0 };
         responder.scratch.fit(responder.subscription.view());
         Ok(responder)
     }
@@ -46,6 +73,9 @@ impl Responder {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         // RFC 9018 §4.3: cookies use serial number arithmetic, so the low half is the time.
         self.now_s = u32::try_from(since & u64::from(u32::MAX)).unwrap_or(0);
+        if self.subscription.view().options.rate_limits.is_some() {
+            self.now_ms = self.rates.now_ms();
+        }
     }
 
     /// Answers one query that came over UDP; `None` when it gets no answer.
@@ -63,14 +93,57 @@ impl Responder {
         let arrival = Arrival { source, transport, now_s: self.now_s };
         match answer(self.subscription.view(), request, &arrival, &mut self.rng, &mut self.scratch, reply) {
             Outcome::Reply { length, facts } => {
-                self.counters.answered(&facts);
-                Some(length)
+                self.counters.asked(&facts);
+                match (transport, &self.subscription.view().options.rate_limits) {
+                    (Transport::Tcp, _) | (Transport::Udp, None) => {
+                        self.counters.answered(&facts);
+                        Some(length)
+                    }
+                    (Transport::Udp, Some(limits)) => self.limit(limits, source, length, facts, reply),
+                }
             }
             Outcome::Drop(reason) => {
                 self.counters.dropped(reason);
                 None
             }
         }
+    }
+
+    /// The length of what is sent of a reply over UDP.
+    ///
+    /// | verdict | dry run | sent | counted |
+    /// |---|---|---|---|
+    /// | within | – | whole | as answered |
+    /// | drop | no | nothing | `dropped` `rrl` |
+    /// | slip | no | empty, TC | as answered and truncated, `slipped` |
+    /// | drop, slip | yes | whole | as answered, `would_drop`, `would_slip` |
+    fn limit(&self, limits: &Limits, source: SocketAddr, length: usize, mut facts: Facts, reply: &mut [u8]) -> Option<usize> {
+        let verdict = match facts.cookie {
+            CookieState::Valid => Verdict::Within,
+            CookieState::Absent | CookieState::Unproven => self.rates.table.judge(limits, source.ip(), self.now_ms),
+        };
+        let sent = match (verdict, limits.dry_run) {
+            (Verdict::Within, _) => length,
+            (Verdict::Drop, true) => {
+                self.counters.add(Counter::RateWouldDrop, 1);
+                length
+            }
+            (Verdict::Slip, true) => {
+                self.counters.add(Counter::RateWouldSlip, 1);
+                length
+            }
+            (Verdict::Drop, false) => {
+                self.counters.add(Counter::DroppedRate, 1);
+                return None;
+            }
+            (Verdict::Slip, false) => {
+                self.counters.add(Counter::RateSlipped, 1);
+                facts.truncated = true;
+                writer::empty(reply, facts.outline)
+            }
+        };
+        self.counters.answered(&facts);
+        Some(sent)
     }
 
     /// After a panic while answering: what it may have left half done is made anew.
@@ -81,3 +154,6 @@ impl Responder {
         self.counters.add(Counter::DroppedPanic, 1);
     }
 }
+
+#[cfg(test)]
+mod tests;

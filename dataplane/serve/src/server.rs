@@ -28,7 +28,7 @@ use crate::link::{Bell, Identity, LinkServer, Parts, bind_socket};
 use crate::locations::Locations;
 use crate::published::Published;
 use crate::reaper::Reaper;
-use crate::responder::Responder;
+use crate::responder::{RateClock, Responder};
 use crate::status::{Status, triple_text};
 use crate::sys::{self, Listening};
 use crate::tcp::TcpServer;
@@ -117,7 +117,10 @@ impl Server {
 
         // From here on queries queue up, and the threads that answer them follow at once.
         let (udp, tcp) = bind_sockets(settings, sockets)?;
-        let responder = |counters: &Arc<WorkerCounters>| Responder::new(Arc::clone(&published), Arc::clone(counters)).map_err(internal);
+        let rates = Arc::new(RateClock::start().map_err(internal)?);
+        let responder = |counters: &Arc<WorkerCounters>| {
+            Responder::new(Arc::clone(&published), Arc::clone(&rates), Arc::clone(counters)).map_err(internal)
+        };
         let tcp_server = TcpServer::new(tcp, responder(&own[0])?, Arc::clone(&own[0]), Arc::clone(&stop)).map_err(internal)?;
         let mut server = Self { stop: Arc::clone(&stop), wakers: Vec::new(), threads: Vec::new(), _lock: lock };
         for (number, (listeners, counters)) in udp.into_iter().zip(worker_counters).enumerate() {

@@ -7,7 +7,7 @@ pub const HEADER_LENGTH: usize = 12;
 
 const QR: u16 = 0x8000;
 const AA: u16 = 0x0400;
-const TC: u16 = 0x0200;
+pub(crate) const TC: u16 = 0x0200;
 const RD: u16 = 0x0100;
 const CD: u16 = 0x0010;
 

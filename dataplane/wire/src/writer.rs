@@ -2,7 +2,7 @@
 //! past the limit; what does not fit is reported as `Full`, and the caller decides what that means (RFC 2181 §9).
 
 use crate::edns::{ClientSubnet, FLAG_DO, OPTION_CLIENT_SUBNET, OPTION_COOKIE, OPTION_EXTENDED_ERROR, OPTION_KEEPALIVE, OPTION_NSID};
-use crate::header::{HEADER_LENGTH, Header, Rcode};
+use crate::header::{HEADER_LENGTH, Header, Rcode, TC};
 use crate::name::Name;
 use crate::rdata::{CompressibleNames, compressible_names, name_to_point_at};
 use crate::reader::Reader;
@@ -441,6 +441,33 @@ impl<'b> Writer<'b> {
         }
         self.at
     }
+}
+
+/// Where the parts of a finished reply lie that stay when it is emptied; offsets into the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outline {
+    /// The end of the question, or of the header where there is none.
+    pub question_end: usize,
+    /// The OPT record; of no length where there is none. It holds no name, so it means the same in another place.
+    pub opt_start: usize,
+    pub opt_end: usize,
+}
+
+/// Empties a finished reply: header, question and OPT stay, TC is set (RFC 2181 §9: the client is to come back over TCP). Its new length.
+pub fn empty(reply: &mut [u8], outline: Outline) -> usize {
+    let Outline { question_end, opt_start, opt_end } = outline;
+    let opt_length = opt_end.saturating_sub(opt_start);
+    let length = question_end.wrapping_add(opt_length);
+    if opt_end > reply.len() || length > reply.len() {
+        return 0;
+    }
+    reply.copy_within(opt_start..opt_start.wrapping_add(opt_length), question_end);
+    let Some(header) = reply.first_chunk_mut::<HEADER_LENGTH>() else { return 0 };
+    let [_, _, flags0, flags1, _, _, answers @ .., additional0, additional1] = header;
+    [*flags0, *flags1] = (u16::from_be_bytes([*flags0, *flags1]) | TC).to_be_bytes();
+    *answers = [0; 4];
+    [*additional0, *additional1] = u16::from(opt_length > 0).to_be_bytes();
+    length
 }
 
 #[inline]

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from geodns.control import loops, privileges
 from geodns.control.binary import find_binary, make_command
-from geodns.control.configuration import Configuration
+from geodns.control.configuration import Configuration, describe_access
 from geodns.control.logtail import LogTail
 from geodns.control.loops import finish, keep_running
 from geodns.control.statedir import StateDirectory
@@ -120,6 +120,27 @@ async def test_configuration_is_sent_when_it_differs_and_whole(tmp_path: Path) -
     assert Configuration([], "fra1", secrets).document(1)["cookie_secrets"] == ["00" * 16]
     secrets.write_text("torn")
     assert Configuration([], "fra1", secrets).document(1)["cookie_secrets"] == []
+
+
+def test_who_is_answered_and_how_often_reaches_the_dataplane(tmp_path: Path) -> None:
+    assert describe_access(Settings.load({}, environ={})) == {}
+    environ = {
+        "GEODNS_DNS_ALLOW": "192.0.2.0/24, 2001:db8::/32",
+        "GEODNS_DNS_DENY": "192.0.2.7",
+        "GEODNS_RRL_RATE": "50",
+        "GEODNS_RRL_SLIP": "3",
+        "GEODNS_RRL_IPV4_PREFIX": "28",
+        "GEODNS_RRL_IPV6_PREFIX": "48",
+        "GEODNS_RRL_ALLOW": "198.51.100.0/24",
+        "GEODNS_RRL_DRY_RUN": "true",
+    }
+    access = describe_access(Settings.load({}, environ=environ))
+    assert access == {
+        "allow": ["192.0.2.0/24", "2001:db8::/32"],
+        "deny": ["192.0.2.7/32"],
+        "rrl": {"rate": 50, "slip": 3, "ipv4": 28, "ipv6": 48, "allow": ["198.51.100.0/24"], "dry_run": True},
+    }
+    assert Configuration([], "fra1", tmp_path / "secrets.json", access=access).document(1)["rrl"]["rate"] == 50
 
 
 def test_the_dataplane_is_started_with_all_that_its_digest_covers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
