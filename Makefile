@@ -58,7 +58,7 @@ soak: $(VENV)/installed $(DATAPLANE) ## the long forms of the tests
 	$(BIN)/pytest -m soak -o addopts="--strict-markers --strict-config -ra" --timeout 3600
 
 FUZZ_SECONDS ?= 600
-fuzz: ## coverage-guided fuzzing of every target for FUZZ_SECONDS each
+fuzz: $(VENV)/installed ## coverage-guided fuzzing of every target for FUZZ_SECONDS each
 	@contrib/dev/toolchain $(PYTHON)
 	@contrib/dev/system-packages c++:g++
 	contrib/dev/fuzz $(FUZZ_SECONDS)
