@@ -6,6 +6,7 @@ below; nothing else is tolerated.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -84,8 +85,12 @@ def test_answers_agree_with_the_majority_of_nsd_knot_and_bind(make_node: MakeNod
     assert len(peers) == len(PEERS), "NSD, Knot and BIND must be installed"
     try:
         running = start_those_that_load(peers)
-        askers = [Asker(peer.program, peer.port) for peer in running]
-        compare(askers, Asker("geodns", node.dns_port), paths, STRIDE.get(group, 1))
+        with contextlib.ExitStack() as stack:
+            ours, *askers = [
+                stack.enter_context(contextlib.closing(Asker(program, port)))
+                for program, port in [("geodns", node.dns_port), *((peer.program, peer.port) for peer in running)]
+            ]
+            compare(askers, ours, paths, STRIDE.get(group, 1))
     finally:
         for peer in peers:
             peer.stop()

@@ -43,8 +43,8 @@ class Peer(ABC):
 
     def start(self) -> None:
         """Starts it and returns when it answers with authority for every zone."""
-        log = (self.directory / "log").open("ab")
-        self._process = subprocess.Popen(self.configure(), stdout=log, stderr=log, cwd=self.directory)
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(self.configure(), stdout=log, stderr=log, cwd=self.directory)
         deadline = time.monotonic() + READY_WITHIN_S
         for zone in self.zones:
             query = dns.message.make_query(zone, "SOA")
