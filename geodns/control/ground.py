@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from geodns.control import binary
+from geodns.control import binary, privileges
 from geodns.control.statedir import StateDirectory
 from geodns.control.supervisor import Ending, Program, Supervisor
 from geodns.publish.frames import Ownership
@@ -30,12 +30,15 @@ class Ground:
             Program(binary.make_command(settings, self.directory, Ownership.SUPERVISED), settings.start_digest), self.directory
         )
         self.ending = Ending.WHAT_WE_STARTED
+        self._user = settings.user
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         try:
             await asyncio.to_thread(self.directory.create)
             self._stack.enter_context(self.directory.locked())
+            # The dataplane leaves root before it opens its state, and must find it its own.
+            await asyncio.to_thread(privileges.hand_over_to, self._user, self.directory.path)
             self._stack.push_async_callback(self._stop_dataplane)
             await self.supervisor.start()
         except BaseException:

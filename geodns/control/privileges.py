@@ -26,23 +26,40 @@ _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
+def hand_over_to(user: str | None, directory: Path) -> None:
+    """Gives the state directory to `user` when started as root; otherwise nothing. Raises StartupError."""
+    account = _account_to_become(user)
+    if account is not None:
+        try:
+            hand_over(directory, account.pw_uid, account.pw_gid)
+        except OSError as error:
+            raise StartupError(f"user: {directory} cannot be given to {user!r}: {error.strerror}") from error
+
+
 def drop_to(user: str | None, directory: Path) -> None:
     """Becomes `user` when started as root; otherwise nothing. The state directory is handed over first. Raises StartupError."""
-    if user is None or os.geteuid() != 0:
-        return
-    account = pwd.getpwnam(user)
-    if account.pw_uid == 0:
+    account = _account_to_become(user)
+    if account is None:
         return
     try:
+        # Again: what was made since the dataplane was started is still root's.
         hand_over(directory, account.pw_uid, account.pw_gid)
         _prctl(_PR_SET_KEEPCAPS, 1)
-        os.setgroups(os.getgrouplist(user, account.pw_gid))
+        os.setgroups(os.getgrouplist(account.pw_name, account.pw_gid))
         os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
         os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
         _keep_bind_capability()
     except OSError as error:
         raise StartupError(f"user: cannot become {user!r}: {error.strerror}") from error
     log.info("left root", user=user)
+
+
+def _account_to_become(user: str | None) -> pwd.struct_passwd | None:
+    """None where there is nobody to become: no setting, not root, or the setting is root itself."""
+    if user is None or os.geteuid() != 0:
+        return None
+    account = pwd.getpwnam(user)
+    return account if account.pw_uid != 0 else None
 
 
 def hand_over(directory: Path, uid: int, gid: int) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +100,25 @@ def test_explain_is_answered_by_the_dataplane(node: Node) -> None:
     printed = node.command("explain", "www.example.com", "A", "--client", "198.18.4.0/24")
     assert printed.returncode == 0, printed.stderr
     assert "192.0.2.10" in printed.stdout
+
+
+def test_started_as_root_both_processes_serve_as_the_user_of_the_settings() -> None:
+    # Not below pytest's own directory, which another user may not even enter.
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        node = Node(Path(name), settings={"USER": "nobody", "ZONES_NAMESERVERS": "ns1.example.net"})
+        try:
+            if os.geteuid() != 0:
+                refused = node.command("serve")
+                assert (refused.returncode, "only root can become 'nobody'" in refused.stderr) == (1, True)
+                return
+            node.start()
+            assert node.process is not None
+            # Nothing from a file: what nobody reads depends on where this Python is installed.
+            made = node.request("POST", "/api/v1/zones", {"name": "example.org"})
+            assert (made.status, made.body["applied"]) == (201, True), node.tail()
+            owners = {Path(f"/proc/{pid}").stat().st_uid for pid in (node.process.pid, *(found.pid for found in node.dataplanes()))}
+            assert len(owners) == 1
+            assert 0 not in owners
+        finally:
+            node.stop()
