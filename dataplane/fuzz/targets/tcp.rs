@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use geodns_serve::counters::WorkerCounters;
 use geodns_serve::published::Published;
-use geodns_serve::responder::Responder;
+use geodns_serve::responder::{RateClock, Responder};
 use geodns_serve::tcp::connection::{Buffers, Connection};
 use libfuzzer_sys::fuzz_target;
 
@@ -46,7 +46,8 @@ impl Bench {
         // Cookies are of their second, which may pass between the two answers that are compared.
         server.options.cookie_secrets.clear();
         let published = Arc::new(Published::new(Arc::new(server.view())));
-        let responder = Responder::new(published, Arc::new(WorkerCounters::default())).expect("the kernel has randomness");
+        let rates = Arc::new(RateClock::start().expect("the kernel has randomness"));
+        let responder = Responder::new(published, rates, Arc::new(WorkerCounters::default())).expect("the kernel has randomness");
         Self { responder, buffers: Buffers::default() }
     }
 }
