@@ -30,7 +30,7 @@ def _write_rrset(rrset: Rrset, contents: ZoneContents) -> Iterator[str]:
         owner = f"\\{owner}"
     ttl = "" if rrset.ttl == contents.default_ttl else f" {rrset.ttl}"
     head = f"{owner}{ttl} IN {rdata.rtype_to_text(rrset.rtype)} "
-    if rrset.steering is not None:
+    if rrset.dynamic is not None:  # what the store gives has no `steering`: it was made of this, and is not needed here
         yield f"; {owner} is steered; what stands here are its own values, and the YAML form has the rest\n"
     for wire in rrset.rdatas:
         yield f"{head}{rdata.to_text(rrset.rtype, wire)}\n"

@@ -88,6 +88,12 @@ async def test_the_parameter_stands_over_what_curl_says(api: Api) -> None:
     await send(api, MASTER, "application/octet-stream", status=415)
 
 
+async def test_a_master_file_names_what_it_cannot_say(api: Api) -> None:
+    await send(api, lines({}, [APEX, {"name": "www", "type": "A", **STEERED}]), "application/jsonl")
+    exported = await api.check("GET", "/zones/example.com/export?format=zone")
+    assert "; www is steered" in exported.body
+
+
 async def test_a_dry_run_says_what_would_change(api: Api) -> None:
     dry = await send(api, YAML, "application/yaml", query="?dry_run=true")
     assert (dry.body["dry_run"], dry.body["changed"], dry.body["upserted"]) == (True, True, 5)
