@@ -92,14 +92,24 @@ fn read_record<'a>(reader: &mut Reader<'a>) -> Result<(Record, &'a [u8]), Malfor
     let mut inside = *reader;
     let rdata = reader.take(length)?;
     let data = match number {
-        rtype::CNAME | rtype::NS | rtype::PTR => {
-            let mut target = name_buffer();
-            target.read_compressed(&mut inside)?;
-            target.as_name().to_string()
-        }
+        rtype::CNAME | rtype::NS | rtype::PTR => read_name(&mut inside)?,
+        rtype::SOA => read_soa(&mut inside)?,
         _ => show_rdata(number, rdata),
     };
     Ok((Record { name: owner.as_name().to_string(), rtype: show_type(number), ttl, data }, rdata))
+}
+
+fn read_name(reader: &mut Reader<'_>) -> Result<String, Malformed> {
+    let mut name = name_buffer();
+    name.read_compressed(reader)?;
+    Ok(name.as_name().to_string())
+}
+
+/// RFC 1035 §3.3.13: two names, which may be compressed, and five numbers.
+fn read_soa(reader: &mut Reader<'_>) -> Result<String, Malformed> {
+    let (mname, rname) = (read_name(reader)?, read_name(reader)?);
+    let [serial, refresh, retry, expire, minimum] = [reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?];
+    Ok(format!("{mname} {rname} {serial} {refresh} {retry} {expire} {minimum}"))
 }
 
 fn find_scope(options: &[u8]) -> Result<Option<u8>, Malformed> {
@@ -113,4 +123,19 @@ fn find_scope(options: &[u8]) -> Result<Option<u8>, Malformed> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compressed_soa_is_shown_as_text() {
+        let mut message = b"\0\0\x84\0\0\0\0\0\0\x01\0\0".to_vec();
+        // The owner stands at offset 12; both names of the rdata end in a pointer to it.
+        message.extend(b"\x07example\0\0\x06\0\x01\0\0\0\x3c\0\x27\x03ns1\xc0\x0c\x0ahostmaster\xc0\x0c");
+        message.extend([7_u32, 3600, 600, 604_800, 60].into_iter().flat_map(u32::to_be_bytes));
+        let reply = read_reply(&message).unwrap();
+        assert_eq!(reply.authority[0].data, "ns1.example. hostmaster.example. 7 3600 600 604800 60");
+    }
 }
