@@ -1,8 +1,10 @@
 """The database's keeper: opens it when it is there, makes it when that is allowed, and says in a sentence what is wrong with it.
 
     what is found                    under a served state             without one
-    no SQLite file, or an empty one  DNS from disk, wait for it       made
+    no SQLite file                   DNS from disk, wait for it       made
+    an empty SQLite file             a foreign history: 409           made
     an empty PostgreSQL database     made; then a foreign history     made
+    somebody else's tables           a foreign history: 409           not ready, no writes
     an older schema                  migrated (`database.migrate`)    the same
     a newer schema                   DNS from disk, no writes         not ready, no writes
     away                             DNS from disk, wait for it       not ready, wait for it
@@ -22,7 +24,7 @@ from pathlib import Path
 import structlog
 
 from geodns.control.loops import finish
-from geodns.errors import DatabaseUnavailable, GeodnsError, SchemaTooNew, StartupError
+from geodns.errors import DatabaseUnavailable, ForeignHistory, GeodnsError, SchemaTooNew, StartupError
 from geodns.store import migrate
 from geodns.store.database import Database
 from geodns.store.migrate import SchemaState
@@ -44,6 +46,7 @@ class DatabaseKeeper:
         self.is_open = asyncio.Event()
         self.problem: str | None = "the database has not been opened yet"
         self.too_new = False
+        self._is_foreign = False
         self.away_since_s: float | None = time.monotonic()
         self._url = url
         self._migrate_allowed = migrate_allowed
@@ -66,8 +69,13 @@ class DatabaseKeeper:
             if not self.is_open.is_set() and time.monotonic() - self._looked_at_s > AWAY_LOOK_S:
                 await self._look()
         if not self.is_open.is_set():
-            sentence = self.problem or "the database is not open"
-            raise SchemaTooNew(sentence) if self.too_new else DatabaseUnavailable(sentence)
+            raise self._refusal(self.problem or "the database is not open")
+
+    def _refusal(self, sentence: str) -> GeodnsError:
+        """What a write gets: only a database that is away is worth another try."""
+        if self.too_new:
+            return SchemaTooNew(sentence)
+        return ForeignHistory(sentence) if self._is_foreign else DatabaseUnavailable(sentence)
 
     async def look(self) -> bool:
         """Whether the database is open now."""
@@ -80,12 +88,12 @@ class DatabaseKeeper:
             if not self.is_open.is_set():
                 await self._prepare()
             await self.database.check()
-        except (DatabaseUnavailable, SchemaTooNew, StartupError) as error:
+        except (DatabaseUnavailable, ForeignHistory, SchemaTooNew, StartupError) as error:
             self._note_away(error)
             return False
         if not self.is_open.is_set():
             log.info("the database is open", database=str(self.database.location))
-        self.problem, self.too_new, self.away_since_s = None, False, None
+        self.problem, self.too_new, self._is_foreign, self.away_since_s = None, False, False, None
         self.is_open.set()
         return True
 
@@ -97,6 +105,8 @@ class DatabaseKeeper:
             self.away_since_s = time.monotonic()
         self.problem = sentence
         self.too_new = isinstance(error, SchemaTooNew)
+        # A StartupError here is a database with somebody else's tables in it.
+        self._is_foreign = isinstance(error, ForeignHistory) or (isinstance(error, StartupError) and self._has_state())
         self.is_open.clear()
 
     async def _prepare(self) -> None:
@@ -107,8 +117,13 @@ class DatabaseKeeper:
         state = await migrate.schema_state(self._url)
         if state is SchemaState.CURRENT:
             return
-        if path is not None and state in (SchemaState.ABSENT, SchemaState.EMPTY) and self._has_state():
+        if path is not None and state is SchemaState.ABSENT and self._has_state():
             raise self._missing(path)
+        if path is not None and state is SchemaState.EMPTY and self._has_state():
+            raise ForeignHistory(
+                f"the database {path} is empty under a state that is being served: nothing is published",
+                hint="bring the right file back; or, to begin anew, `geodns db upgrade` and `geodns db adopt`",
+            )
         upgraded = await migrate.upgrade(self._url, migrate=self._migrate_allowed)
         log.info("the schema was made or migrated", found=upgraded.found.value, version=upgraded.version, backup=str(upgraded.backup or ""))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import socket
+import sqlite3
 import time
 from pathlib import Path
 
@@ -147,6 +149,21 @@ def test_an_empty_database_under_a_served_state_changes_nothing(make_node: MakeN
     assert serves(node)
     assert node.put("/api/v1/zones/example.com/records/x/A", {"value": "192.0.2.1"}).status == 409
     assert serves(node)
+
+
+def test_an_empty_database_file_under_a_served_state_is_a_foreign_history(make_node: MakeNode) -> None:
+    node = make_node(zones={"example.com.yaml": ZONE})
+    node.start()
+    node.stop()
+    for file in node.state.glob("geodns.db*"):
+        file.unlink()
+    database(node).touch()
+    node.start()
+    assert serves(node)
+    refused = node.put("/api/v1/zones/example.com/records/x/A", {"value": "192.0.2.1"})
+    assert refused.status == 409, refused.body
+    with contextlib.closing(sqlite3.connect(database(node))) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,), "nothing is made in it"
 
 
 def test_a_busy_dns_port_is_one_sentence_and_exit_1(make_node: MakeNode) -> None:

@@ -14,6 +14,10 @@ const RECEIVE_BUFFER_BYTES: c_int = 4 * 1024 * 1024;
 /// Connections that wait for accept: what the kernel allows by default (somaxconn). Past it a SYN is lost, and its client waits a second before the next.
 const BACKLOG: c_int = 4096;
 
+/// What the kernel may hold for a TCP client that does not read: two of the longest answers. Left to itself it lets a buffer grow to
+/// megabytes, and one crowd of deaf clients would have a gigabyte of answers made, copied and kept for nobody.
+const SEND_BUFFER_BYTES: c_int = 128 * 1024;
+
 /// A UDP socket for `addr`, with everything set that must be set before `bind`. With `share` several may be bound to one address
 /// and the kernel spreads the clients over them; without, `bind` finds out whether somebody else has the port.
 ///
@@ -63,6 +67,8 @@ pub fn open_udp(addr: SocketAddr, share: bool, wait: Duration) -> io::Result<Own
 pub fn open_tcp(addr: SocketAddr) -> io::Result<OwnedFd> {
     let fd = open(addr, libc::SOCK_STREAM)?;
     set(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, &1_i32)?;
+    // Inherited by what is accepted here.
+    set(&fd, libc::SOL_SOCKET, libc::SO_SNDBUF, &SEND_BUFFER_BYTES)?;
     Ok(fd)
 }
 
