@@ -32,7 +32,7 @@ run: $(VENV)/installed $(DATAPLANE) ## set up everything and serve the sample zo
 	@$(BIN)/python contrib/sample/run.py
 
 test: $(VENV)/installed $(DATAPLANE) ## set up everything and run every test
-	@contrib/dev/system-packages dig:bind9-dnsutils nginx:nginx-light initdb:postgresql ip:iproute2
+	@contrib/dev/system-packages dig:bind9-dnsutils nginx:nginx-light initdb:postgresql nsd:nsd knotd:knot named:bind9
 	cd dataplane && cargo test --workspace --locked --quiet
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup
 
