@@ -18,7 +18,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -26,7 +26,7 @@ import structlog
 from geodns.control.loops import finish
 from geodns.errors import DatabaseUnavailable, ForeignHistory, GeodnsError, SchemaTooNew, StartupError
 from geodns.store import migrate
-from geodns.store.database import Database
+from geodns.store.database import Database, Session
 from geodns.store.migrate import SchemaState
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,11 @@ Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 class DatabaseKeeper:
-    """`look` once, then `run` in a task. `is_open` is set while transactions are to be expected to succeed."""
+    """`look` once, then `run` in a task. `is_open` is set while transactions are to be expected to succeed.
+
+    `check_history` raises ForeignHistory when a writing session's database is not the history that is served, and `is_same_history` says
+    so to a reading one: whoever writes, or reads what changes answers, asks first. The publisher brings both.
+    """
 
     def __init__(self, database: Database, url: str, *, migrate_allowed: bool, has_state: Callable[[], bool]) -> None:
         self.database = database
@@ -48,6 +52,8 @@ class DatabaseKeeper:
         self.too_new = False
         self._is_foreign = False
         self.away_since_s: float | None = time.monotonic()
+        self.check_history: Callable[[Session], Awaitable[None]] = _any_history
+        self.is_same_history: Callable[[Session], Awaitable[bool]] = _is_any_history
         self._url = url
         self._migrate_allowed = migrate_allowed
         self._has_state = has_state
@@ -143,6 +149,15 @@ class DatabaseKeeper:
             f"the database {path} is missing under a state that is being served, and no new one is made in its place",
             hint="bring the file back; it is taken up without a restart",
         )
+
+
+async def _any_history(session: Session) -> None:
+    """Before the publisher is there, nothing is served that a database could contradict."""
+
+
+async def _is_any_history(session: Session) -> bool:
+    """As `_any_history`."""
+    return True
 
 
 def _stamp(path: Path) -> Stamp:

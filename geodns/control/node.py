@@ -114,6 +114,8 @@ class Node:
             self.database, settings.database.url, migrate_allowed=settings.database.migrate, has_state=self._has_state
         )
         self.publisher = Publisher(self.database, lambda: self.supervisor.link)
+        self.keeper.check_history = self.publisher.check_history
+        self.keeper.is_same_history = self.publisher.is_same_history
         self.writer = Writer(self.keeper, self.publisher, WritePolicy(policy, nameservers))
         self.recorder = HealthRecorder(self.keeper, spool, vantage)
         self.flow = HealthFlow(lambda: self.supervisor.link, lambda: self.prober.vector())

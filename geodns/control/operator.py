@@ -67,8 +67,10 @@ class OperatorDesk:
             if not self._keeper.is_open.is_set():
                 raise DatabaseUnavailable("the database is not open")
             async with self._keeper.database.read() as session:
-                self._stored = {(override.kind, override.target): override for override in await healthtable.load_overrides(session)}
-                self._freeze = await healthtable.load_freeze(session)
+                # Another history's words do not count here; those known before stay in force.
+                if await self._keeper.is_same_history(session):
+                    self._stored = {(override.kind, override.target): override for override in await healthtable.load_overrides(session)}
+                    self._freeze = await healthtable.load_freeze(session)
             if self._recorder.spooled == 0:
                 self._pending = {}
             self._set_frozen(self._freeze)
@@ -80,11 +82,12 @@ class OperatorDesk:
     async def set_override(self, override: Override, actor: Actor) -> bool:
         """Puts, or with `state` None takes back, an override; whether the database has it (else the spool does). In force when it returns.
 
-        Raises DatabaseUnavailable when neither could take it.
+        Raises DatabaseUnavailable when neither could take it, and ForeignHistory when the database is not of the history that is served.
         """
         try:
             await self._keeper.require()
             async with self._keeper.database.write() as session:
+                await self._keeper.check_history(session)
                 await healthtable.put_override(session, override, actor)
             self._stored[override.kind, override.target] = override
         except DatabaseUnavailable as error:
@@ -97,9 +100,10 @@ class OperatorDesk:
         return True
 
     async def set_freeze(self, is_on: bool, reason: str, actor: Actor) -> None:
-        """Stops all changes by health on every node, or lets them go on. Raises DatabaseUnavailable."""
+        """Stops all changes by health on every node, or lets them go on. Raises DatabaseUnavailable, ForeignHistory."""
         await self._keeper.require()
         async with self._keeper.database.write() as session:
+            await self._keeper.check_history(session)
             await healthtable.put_freeze(session, is_on, reason, actor)
         self._freeze = reason if is_on else None
         self._set_frozen(self._freeze)

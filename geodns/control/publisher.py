@@ -189,6 +189,15 @@ class Publisher:
         if self.foreign is not None:
             raise ForeignHistory(str(self.foreign), hint="docs/operations.md, section 6")
 
+    async def is_same_history(self, session: Session) -> bool:
+        """Whether a reading session's database is the history that the dataplane serves, without saying anything of it.
+
+        A snapshot may be older than what was adopted since it was taken, and then looks foreign: a reader skips that look and loses
+        nothing. Only `check_history` draws conclusions.
+        """
+        kind, _ = await choose_step(session, from_store(await history.head(session)), self.served)
+        return kind is not Step.FOREIGN
+
     async def wait_adopted(self, revision: int, timeout_s: float) -> bool:
         """Whether the dataplane serves `revision` or a later one within the time."""
         self.wake()

@@ -19,7 +19,7 @@ from geodns.control.healthtable import TransitionRow
 from geodns.control.keeper import DatabaseKeeper
 from geodns.control.loops import finish
 from geodns.control.spool import Spool
-from geodns.errors import DatabaseUnavailable, SchemaTooNew
+from geodns.errors import DatabaseUnavailable, ForeignHistory, SchemaTooNew
 from geodns.prober import CheckState, Transition
 from geodns.store.database import Session
 
@@ -97,8 +97,9 @@ class HealthRecorder:
             await self._replay()
             if rows or states:
                 async with self._keeper.database.write() as session:
+                    await self._keeper.check_history(session)
                     await healthtable.save(session, self._vantage, rows, list(states.values()))
-        except (DatabaseUnavailable, SchemaTooNew):
+        except (DatabaseUnavailable, ForeignHistory, SchemaTooNew):
             await self._keep(rows, states)
             return False
         self.problem = None
@@ -140,6 +141,7 @@ class HealthRecorder:
             records = await asyncio.to_thread(lambda: list(self._spool.records()))
             for start in range(0, len(records), REPLAY_ROWS):
                 async with self._keeper.database.write() as session:
+                    await self._keeper.check_history(session)
                     await self._replay_batch(session, records[start : start + REPLAY_ROWS])
             await asyncio.to_thread(self._spool.clear)
         log.info("the spool was written to the database", records=len(records))

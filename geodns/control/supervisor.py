@@ -231,6 +231,8 @@ class Supervisor:
         ended = self._process
         if ended is not None:
             await self._judge_end(ended, first=first)
+            if self._stopping:
+                return
         if time.monotonic() - self._started_at_s > STEADY_S:
             self._delays = _delays()
         delay_s = next(self._delays)
@@ -238,6 +240,8 @@ class Supervisor:
             said = self._tail.last_line()
             self.problem = f"the dataplane ended again and is restarted in {delay_s} s" + (f"; it said: {said}" if said else "")
             await asyncio.sleep(delay_s)
+            if self._stopping:
+                return
         self._tail.pass_on()
         self._started_at_s = time.monotonic()
         try:

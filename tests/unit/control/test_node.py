@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dns.asyncquery
@@ -26,12 +27,14 @@ import pytest
 
 from geodns.control import zonefiles
 from geodns.control.ground import Ground
+from geodns.control.healthtable import Override
 from geodns.control.node import Node
+from geodns.control.overlay import OverrideKind
 from geodns.control.statedir import StateDirectory
 from geodns.errors import Conflict, DatabaseUnavailable, ForeignHistory, SchemaTooNew, StartupError
 from geodns.model import names
 from geodns.publish.client import open_link
-from geodns.publish.frames import Role
+from geodns.publish.frames import Operator, Role
 from geodns.settings import Settings
 from geodns.store import history, migrate
 from geodns.store.audit import Actor
@@ -488,5 +491,10 @@ async def test_a_foreign_history_leaves_the_health_of_what_is_served_alone(place
             file.unlink()
         await migrate.upgrade(node.settings.database.url)
         await until(lambda: node.publisher.foreign is not None)
+        word = Override(OverrideKind.VALUE, "127.0.0.2", Operator.DOWN, "", "tester", datetime.now(UTC))
+        with pytest.raises(ForeignHistory):
+            await node.set_override(word, ACTOR)
+        with pytest.raises(ForeignHistory):
+            await node.set_freeze(True, "", ACTOR)
         servers.stop("127.0.0.1")
         await until_answer(place, "lb.example.com", ["127.0.0.2"])
