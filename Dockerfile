@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # Two stages: the wheel with the package, the dataplane and the migrations is built, then installed into an image without a compiler.
-FROM rust:1.95-slim-bookworm AS build
+FROM rust:1.95.0-slim-bookworm AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3.11 python3.11-venv gcc libc6-dev \
  && rm -rf /var/lib/apt/lists/*
@@ -9,7 +9,7 @@ COPY pyproject.toml README.md rust-toolchain.toml ./
 COPY geodns geodns
 COPY migrations migrations
 COPY dataplane dataplane
-ENV RUSTUP_TOOLCHAIN=1.95
+ENV RUSTUP_TOOLCHAIN=1.95.0
 RUN python3.11 -m venv /opt/geodns \
  && /opt/geodns/bin/pip install --no-cache-dir .
 

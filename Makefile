@@ -5,36 +5,53 @@ BIN := $(VENV)/bin
 DATAPLANE := dataplane/target/release/geodns-dataplane
 RUST_SOURCES := $(shell find dataplane -path dataplane/target -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print) $(wildcard geodns/model/*.txt)
 export GEODNS_DATAPLANE_BINARY := $(CURDIR)/$(DATAPLANE)
-# Tests run this many at a time; the timing ones ask for the machine alone (tests/conftest.py).
+# Tests run this many at a time; those marked `timing` come after the others, alone on the machine.
 TEST_WORKERS ?= auto
 
-.PHONY: help run test check format bench fuzz soak geo-db wheel clean
+# What a goal needs from the system, named or installed at once before anything is built (command:package).
+BUILD_PACKAGES := venv:python3-venv cc:build-essential
+RUN_PACKAGES := dig:bind9-dnsutils
+TEST_PACKAGES := dig:bind9-dnsutils nginx:nginx-light initdb:postgresql nsd:nsd knotd:knot named:bind9
+BENCH_PACKAGES := dnsperf:dnsperf gdnsd:gdnsd nsd:nsd knotd:knot named:bind9 pdns_server:pdns-server
+PACKAGES := $(BUILD_PACKAGES)
+ifneq ($(filter run,$(MAKECMDGOALS)),)
+PACKAGES += $(RUN_PACKAGES)
+endif
+ifneq ($(filter test soak,$(MAKECMDGOALS)),)
+PACKAGES += $(TEST_PACKAGES)
+endif
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+PACKAGES += $(BENCH_PACKAGES)
+endif
+
+# Package installation and two builds side by side would only wait for each other's locks.
+.NOTPARALLEL:
+.PHONY: help packages run test check format bench fuzz soak geo-db wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/installed: pyproject.toml
+packages:
+	@PYTHON=$(PYTHON) contrib/dev/system-packages $(PACKAGES)
 	@contrib/dev/toolchain $(PYTHON)
-	@contrib/dev/system-packages cc:gcc
+
+$(VENV)/installed: pyproject.toml | packages
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-$(DATAPLANE): $(RUST_SOURCES)
-	@contrib/dev/toolchain $(PYTHON)
-	@contrib/dev/system-packages cc:gcc
+$(DATAPLANE): $(RUST_SOURCES) | packages
 	cd dataplane && cargo build --release --locked --bin geodns-dataplane
 	@touch $@
 
 run: $(VENV)/installed $(DATAPLANE) ## set up everything and serve the sample zones on 127.0.0.1:5300, with three web servers to balance
-	@contrib/dev/system-packages dig:bind9-dnsutils
 	@$(BIN)/python contrib/sample/run.py
 
 test: $(VENV)/installed $(DATAPLANE) ## set up everything and run every test
-	@contrib/dev/system-packages dig:bind9-dnsutils nginx:nginx-light initdb:postgresql nsd:nsd knotd:knot named:bind9
 	cd dataplane && cargo test --workspace --locked --quiet
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(TEST_WORKERS) -m 'not soak and not timing'
+	$(BIN)/pytest -m 'timing and not soak'
 
 check: $(VENV)/installed ## format, lint and types, as CI runs them before the tests
 	$(BIN)/ruff format --check .
@@ -50,7 +67,6 @@ format: $(VENV)/installed ## rewrite the sources in the house's format
 	cd dataplane && cargo fmt
 
 bench: $(VENV)/installed $(DATAPLANE) ## CPU per query beside gdnsd, NSD, Knot, BIND and PowerDNS, in interleaved rounds
-	@contrib/dev/system-packages dnsperf:dnsperf gdnsd:gdnsd nsd:nsd knotd:knot named:bind9 pdns_server:pdns-server
 	cd bench/echo && cargo build --release --locked --quiet
 	$(BIN)/python -m bench.run $(BENCH)
 

@@ -87,7 +87,10 @@ def stop_webs() -> None:
     for site in SITES:
         file = RUN / f"{site}.pid"
         try:
-            os.kill(int(file.read_text()), signal.SIGTERM)
+            pid = int(file.read_text())
+            # One that was killed by hand leaves its file, and its number may be somebody else's by now.
+            if b"web.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGTERM)
         except (OSError, ValueError):
             continue
         finally:

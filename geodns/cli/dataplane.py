@@ -18,7 +18,7 @@ EPILOG = (
     "Under systemd, so that it outlives control: see contrib/systemd."
 )
 
-KEYS = frozenset({"dns.listen", "dns.workers", "state.directory", "user", "node.name"})
+KEYS = frozenset({"dns.listen", "dns.workers", "state.directory", "user"})
 """What the dataplane is started with; everything else it is told by control."""
 
 

@@ -65,5 +65,5 @@ def ask_dataplane(settings: Settings, query: dict[str, str], error: Exception) -
         document = link.explain(settings, query["name"], query["type"], query["client"])
     except DataplaneUnavailable:
         raise error from None
-    complain(f"[yellow]control does not answer ({error}); the dataplane was asked itself[/]")
+    complain(f"[yellow]control could not be asked ({error}); the dataplane was asked itself[/]")
     return document

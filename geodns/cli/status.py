@@ -14,7 +14,7 @@ from geodns.cli.client import Target
 from geodns.cli.context import ConfigOption, JsonOption, TokenOption, UrlOption, call
 from geodns.cli.exits import Unreachable
 from geodns.cli.output import say, say_json
-from geodns.errors import DatabaseUnavailable, DataplaneUnavailable
+from geodns.errors import DatabaseUnavailable, DataplaneUnavailable, Unauthorized
 from geodns.settings import Settings
 
 EPILOG = "Examples:\n\n`geodns status`\n\n`geodns status --json | jq .problems`\n\n`geodns status --delegation lb.example.org`"
@@ -47,7 +47,7 @@ def status(
         return
     try:
         document = call(target, config, lambda client: client.get("status"))
-    except (Unreachable, DatabaseUnavailable) as error:
+    except (Unreachable, DatabaseUnavailable, Unauthorized) as error:
         if url is not None:
             raise
         document = ask_dataplane(Settings.load(file=config), error)
@@ -65,7 +65,7 @@ def ask_dataplane(settings: Settings, error: Exception) -> dict[str, Any]:
         raise Unreachable(
             str(error), hint="the dataplane does not answer either: is `geodns serve` running, with this state.directory?"
         ) from None
-    return {"problems": [f"control is not running: {error}"], "dataplane": {"connected": False, **dataplane}}
+    return {"problems": [f"control could not be asked: {error}"], "dataplane": {"connected": False, **dataplane}}
 
 
 def show(document: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from tests.support.ports import free_port
 from tests.support.shares import assert_shares
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("timing")
+pytestmark = pytest.mark.timing
 
 FRA1, FRA2, NYC = "127.0.0.11", "127.0.0.12", "127.0.0.13"
 LAST_RESORT = "192.0.2.1"

@@ -17,7 +17,7 @@ from tests.support.load import Load
 from tests.support.node import MakeNode, Node
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("timing")
+pytestmark = pytest.mark.timing
 
 ZONE = """
 '': {type: NS, values: [ns1.example.com.]}

@@ -16,7 +16,7 @@ from tests.support.node import MakeNode, Node
 from tests.support.proxy import Relay
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("timing")
+pytestmark = pytest.mark.timing
 
 ZONE = """
 '': {type: NS, values: [ns1.example.com., ns2.example.com.]}

@@ -21,7 +21,7 @@ from tests.support.load import Load
 from tests.support.node import MakeNode, Node
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("timing")
+pytestmark = pytest.mark.timing
 
 SEED = 7873
 ZONE = "'': {type: NS, values: [ns1.example.com.]}\nns1: {type: A, value: 192.0.2.53}\nwww: {type: A, value: 192.0.2.10}\n"

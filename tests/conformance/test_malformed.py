@@ -15,7 +15,7 @@ from tests.support.malformed import messages
 from tests.support.node import MakeNode, Node
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("timing")
+pytestmark = pytest.mark.timing
 
 SEED = 1035
 VALID_EVERY = 100

@@ -21,7 +21,7 @@ import pytest
 from tests.support.node import MakeNode, Node
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("timing")
+pytestmark = pytest.mark.timing
 
 ZONE = "'': {type: NS, values: [ns1.example.com.]}\nns1: {type: A, value: 192.0.2.53}\nwww: {type: A, value: 192.0.2.10}\n"
 BULK = "bulk:\n  type: TXT\n  values:\n" + "".join(f"  - {number:03}{'x' * 240}\n" for number in range(100))
