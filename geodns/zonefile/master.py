@@ -23,7 +23,8 @@ from geodns.zonefile.lexer import MAX_ENTRY, Entry, read_entries
 from geodns.zonefile.source import BadInclude, Sink, read_lines
 from geodns.zonefile.spool import Place
 
-_TTL = re.compile(r"(?:\d+[smhdwSMHDW]?)+\Z")
+# A number without a unit can only be the last: with the unit optional everywhere, a row of digits could be cut in 2^n ways, all tried.
+_TTL = re.compile(r"(?=\d)(?:\d+[smhdwSMHDW])*\d*\Z")
 _TTL_PART = re.compile(r"(\d+)([smhdwSMHDW]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 

@@ -79,6 +79,7 @@ def test_an_entry_means_its_records(text: str, expected: list[str]) -> None:
         ("www CH A 192.0.2.1", [(1, "bad-class")]),
         ("www 99999999999 A 192.0.2.1", [(1, "bad-ttl")]),
         ("www 1x A 192.0.2.1", [(1, "bad-ttl")]),
+        pytest.param("www " + "7" * 4000 + "x A 192.0.2.1", [(1, "bad-ttl")], id="a ttl of many digits"),
         ("a..b A 192.0.2.1", [(1, "empty-label")]),
         ("a..b A 192.0.2.1\n  A 192.0.2.2", [(1, "empty-label"), (2, "missing-owner")]),
         ("www ( A\n192.0.2.1", [(1, "bad-entry")]),
