@@ -23,6 +23,7 @@ import dns.message
 import dns.query
 
 from bench.cases import ZONE, static_lines
+from tests.support.ending import end
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,13 +104,7 @@ class Server(ABC):
 
     def stop(self) -> None:
         """Ends it."""
-        if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(timeout=5)
+        end(self.process)
 
 
 class Echo(Server):

@@ -15,6 +15,7 @@ import dns.flags
 import dns.message
 import dns.query
 
+from tests.support.ending import end
 from tests.support.ports import free_port
 
 READY_WITHIN_S = 60.0
@@ -62,13 +63,7 @@ class Peer(ABC):
 
     def stop(self) -> None:
         """Ends it."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(timeout=5)
+        end(self._process)
 
 
 class Nsd(Peer):
