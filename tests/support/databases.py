@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -22,6 +21,7 @@ import pytest
 
 from geodns.store import migrate
 from geodns.store.database import Database
+from tests.support.ports import free_port
 
 _START_S = 60
 
@@ -40,7 +40,7 @@ class PostgresCluster:
         """Make the data directory; the server does not run yet."""
         if self._user is not None:
             shutil.chown(self.directory, self._user)
-        self.port = _free_port()
+        self.port = free_port()
         self._run("initdb", "-D", self._data, "-A", "trust", "-U", "geodns", "-E", "UTF8", "--locale=C", "--no-sync", "-L", *self._share())
         settings = (
             f"port = {self.port}",
@@ -115,12 +115,6 @@ def find_programs() -> Path:
         return int("".join(filter(str.isdigit, initdb.parent.parent.name)) or 0)
 
     return max(candidates, key=version).parent
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager
