@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-# Upper one-in-a-million points of the chi-square distribution by degrees of freedom. The server draws from the kernel's randomness, which has
-# no seed to record: at the 0.1 % level of the seeded tests of the engine, a right server would fail one landing in some hundred.
+# Upper one-in-a-million points of the chi-square distribution by degrees of freedom. The server draws from the kernel's randomness, which
+# has no seed to record: at the 0.1 % level of the engine's seeded tests, a right server would fail one landing in some hundred.
 CRITICAL = {1: 23.928, 2: 27.631, 3: 30.665, 4: 33.377, 5: 35.888}
 
 
