@@ -42,6 +42,10 @@ fn serve(settings: &Settings) -> Result<(), String> {
     // Before anything else, so that no signal falls into a gap.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| format!("signals cannot be received: {error}"))?;
     let server = Server::start(settings)?;
+    // A unit of `Type=notify` counts as started only now, so that control, ordered after it, attaches and does not start another.
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        eprintln!("geodns-dataplane: the service manager could not be told of the start: {error}");
+    }
     for signal in signals.forever() {
         match signal {
             SIGTERM => break,

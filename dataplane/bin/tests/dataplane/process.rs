@@ -48,12 +48,18 @@ impl Drop for Directory {
     }
 }
 
-/// A port that is free on `addr` for UDP and TCP. The kernel gives them in no simple order, so that tests that run at once do not meet.
+/// Ports below those that the kernel hands to clients: none of them takes one away between two starts of a server.
+const PORTS: std::ops::Range<u32> = 12_000..32_000;
+
+/// A port that is free on `addr` for UDP and TCP, another one for each caller, so that tests that run at once do not meet.
 pub fn free_port(addr: IpAddr) -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Two runs on one machine start at different places.
+    let first = std::process::id().wrapping_mul(251);
     loop {
-        let udp = UdpSocket::bind((addr, 0)).unwrap();
-        let port = udp.local_addr().unwrap().port();
-        if TcpListener::bind((addr, port)).is_ok() {
+        let number = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + number % (PORTS.end - PORTS.start)).unwrap();
+        if UdpSocket::bind((addr, port)).is_ok() && TcpListener::bind((addr, port)).is_ok() {
             return port;
         }
     }
@@ -86,7 +92,7 @@ impl Flags {
         self.state.join("dataplane.sock")
     }
 
-    fn command(&self) -> Command {
+    pub fn command(&self) -> Command {
         let program = env!("CARGO_BIN_EXE_geodns-dataplane");
         let mut command = if let Some(limits) = self.limits {
             let mut shell = Command::new("sh");

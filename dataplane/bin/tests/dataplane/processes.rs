@@ -1,12 +1,13 @@
 //! Starting, ending and refusing to start.
 
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
 use crate::control::Heard;
 use crate::dns::{ask_udp, connect, framed, query, read_reply};
-use crate::process::{Dataplane, Directory, Flags};
+use crate::process::{Dataplane, Directory, Flags, PATIENCE};
 use crate::zones::{A, triple, zone};
 use std::io::Write as _;
 
@@ -34,6 +35,21 @@ fn a_busy_port_is_one_sentence_and_exit_code_1() {
     check_refuses_to_start(&Flags { state: elsewhere.0.clone(), ..flags.clone() }, 1, "is in use by another program");
     check_refuses_to_start(&Flags::on_loopback(&directory.0), 1, "is in use by another dataplane");
     drop(plane);
+}
+
+#[test]
+fn the_service_manager_hears_of_the_start_once_control_can_attach() {
+    let directory = Directory::new();
+    let manager = UnixDatagram::bind(directory.0.join("notify.sock")).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let flags = Flags::on_loopback(&directory.0);
+    let mut program = flags.command().env("NOTIFY_SOCKET", directory.0.join("notify.sock")).spawn().unwrap();
+    let mut said = [0; 64];
+    let length = manager.recv(&mut said).unwrap();
+    assert_eq!(&said[..length], b"READY=1\n");
+    UnixStream::connect(flags.socket()).unwrap();
+    program.kill().unwrap();
+    program.wait().unwrap();
 }
 
 #[test]
