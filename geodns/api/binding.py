@@ -37,6 +37,10 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What we take over from a proxy's X-Request-ID; anything else could forge log lines, and gets a new id."""
 
 
+BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
+"""RFC 3986 §2.1: a percent sign begins two hexadecimal digits."""
+
+
 class Nothing(BaseModel):
     """A query or body that a route does not have."""
 
@@ -148,8 +152,13 @@ class Binding(Generic[NodeT]):
 
 
 def _read_path(request: web.Request) -> dict[str, str]:
+    # The router takes what it cannot decode as it stands, and would then know of no such zone or record: that hides the slip.
+    path = request.raw_path.partition("?")[0]
+    if broken := BROKEN_ESCAPE.search(path):
+        detail = f"{broken[0]} in the path is no percent-encoding; write two hexadecimal digits after %, and %25 for % itself"
+        raise ErrorReply(HTTPStatus.BAD_REQUEST, "malformed-path", detail)
     try:
-        urllib.parse.unquote_to_bytes(request.raw_path.partition("?")[0]).decode("utf-8")
+        urllib.parse.unquote_to_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
         raise ErrorReply(HTTPStatus.BAD_REQUEST, "malformed-path", "the path is not percent-encoded UTF-8") from None
     return dict(request.match_info)

@@ -32,7 +32,7 @@ from geodns.model.findings import Policy, UnknownKeys
 from geodns.model.record import ZoneContents
 from geodns.model.records import record_to_json
 from geodns.settings import Settings
-from geodns.zonefile import find_zone_sources, misnamed_sources, read_zone
+from geodns.zonefile import find_zone_sources, read_zone, unusable_sources
 
 LINES_AT_ONCE = 500
 """Records sent in one chunk: some tens of kilobytes."""
@@ -101,15 +101,17 @@ def check(
         unknown_keys=UnknownKeys.WARNING if allow_unknown_keys else UnknownKeys.ERROR, allow_loopback=settings.prober.allow_loopback
     )
     nameservers = [names.parse_name(name, None) for name in settings.zones.nameservers]
-    judged = read_all(find_sources(paths), policy, nameservers)
+    found = find_sources(paths)
+    judged = read_all(found.sources, policy, nameservers)
     if as_json:
-        say_json({"zones": [zone.to_json() for zone in judged]})
+        say_json({"zones": [zone.to_json() for zone in judged], "problems": show_problems(found.problems)})
     else:
+        show_problems_of(found.problems)
         for zone in judged:
             show_problems_of(zone.problems)
             rrsets = "" if zone.contents is None else f", {len(zone.contents.rrsets)} rrsets"
             say(f"{escape(zone.zone)}: {'[red]refused[/]' if zone.contents is None else '[green]ok[/]'}{rrsets}")
-    if any(zone.contents is None for zone in judged):
+    if found.problems or any(zone.contents is None for zone in judged):
         raise typer.Exit(Exit.REFUSED)
 
 
@@ -124,7 +126,10 @@ def apply(
 ) -> None:
     """Make the store's zones equal to their sources. Nothing is sent while any source has an error."""
     # Whether loopback may be checked, and which name servers a zone without them gets, is the server's to say.
-    judged = read_all(find_sources(paths), Policy(allow_loopback=True), None)
+    found = find_sources(paths)
+    if found.problems:
+        raise InvalidInput(found.problems, str(found.problems[0]) if len(found.problems) == 1 else None)
+    judged = read_all(found.sources, Policy(allow_loopback=True), None)
     if any(zone.contents is None for zone in judged):
         problems = [problem for zone in judged for problem in zone.problems]
         raise InvalidInput(problems, hint="nothing was sent; mend them and apply again")
@@ -152,8 +157,16 @@ def export(
     sys.stdout.write(answer.body.decode())
 
 
-def find_sources(paths: Sequence[Path]) -> list[Source]:
-    """Every zone among files and directories. Raises InvalidInput for what is no source.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The zones among the paths of a command line, and a problem for each thing there that is no source."""
+
+    sources: tuple[Source, ...]
+    problems: tuple[Problem, ...]
+
+
+def find_sources(paths: Sequence[Path]) -> Found:
+    """Every zone among files and directories.
 
     Both files of a zone belong together: named alone, one of them would mean to delete what the other holds.
     """
@@ -161,18 +174,13 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
     problems: list[Problem] = []
     for path in paths:
         directory = path if path.is_dir() else path.parent
-        sources = find_zone_sources(directory) if directory.is_dir() else {}
-        if path.is_dir():
-            problems += misnamed_sources(path)
-            chosen = sources
-        else:
-            chosen = {apex: files for apex, files in sources.items() if any(_is_same(file, path) for file in files)}
-        if not chosen:
-            problems.append(_why_no_source(path))
-        found.update((apex, Source(apex, tuple(files), directory)) for apex, files in chosen.items())
-    if problems:
-        raise InvalidInput(problems, str(problems[0]) if len(problems) == 1 else None)
-    return list(found.values())
+        sources, unusable = (find_zone_sources(directory), unusable_sources(directory)) if directory.is_dir() else ({}, [])
+        if not path.is_dir():
+            sources = {apex: files for apex, files in sources.items() if any(_is_same(file, path) for file in files)}
+            unusable = [problem for problem in unusable if problem.source == str(path)]
+        problems += unusable if sources or unusable else [_why_no_source(path)]
+        found.update((apex, Source(apex, tuple(files), directory)) for apex, files in sources.items())
+    return Found(tuple(found.values()), tuple(problems))
 
 
 def _why_no_source(path: Path) -> Problem:

@@ -32,7 +32,7 @@ from geodns.store import zones
 from geodns.store.audit import Actor, Source
 from geodns.store.locks import NodeLock
 from geodns.store.requests import ChangeRequest, Committed, CreateZone, ReplaceZone
-from geodns.zonefile import find_zone_sources, misnamed_sources, read_zone
+from geodns.zonefile import find_zone_sources, read_zone, unusable_sources
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ class ZoneFiles:
     broken: dict[Name, list[str]] = field(default_factory=dict)
     mirrors: bool = False
     waits_for: str | None = None
-    misnamed: list[str] = field(default_factory=list)
+    unusable: list[str] = field(default_factory=list)
     differing: dict[Name, str] = field(default_factory=dict)
     _stamps: dict[Name, Stamp] = field(default_factory=dict)
     _rest_until_s: dict[Name, float] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class ZoneFiles:
     def problems(self) -> list[str]:
         """Sentences for `status`."""
         broken = [sentence for sentences in self.broken.values() for sentence in sentences]
-        return [*broken, *self.misnamed, *self.differing.values()]
+        return [*broken, *self.unusable, *self.differing.values()]
 
     def look_again(self) -> None:
         """SIGHUP: read every file now, changed or not."""
@@ -235,18 +235,18 @@ class ZoneFiles:
         """The files of each zone. A directory that cannot be listed is named, and no source at all: nothing follows from that."""
         try:
             sources = await asyncio.to_thread(find_zone_sources, self.directory)
-            misnamed = await asyncio.to_thread(misnamed_sources, self.directory)
+            unusable = await asyncio.to_thread(unusable_sources, self.directory)
         except OSError as error:
-            self._name_misnamed([f"the zone directory {self.directory} cannot be read: {error.strerror}"])
+            self._name_unusable([f"the zone directory {self.directory} cannot be read: {error.strerror}"])
             return {}
-        self._name_misnamed([str(problem) for problem in misnamed])
+        self._name_unusable([str(problem) for problem in unusable])
         return sources
 
-    def _name_misnamed(self, sentences: list[str]) -> None:
+    def _name_unusable(self, sentences: list[str]) -> None:
         for sentence in sentences:
-            if sentence not in self.misnamed:
-                log.error("a file in the zone directory is not used", problem=sentence)
-        self.misnamed = sentences
+            if sentence not in self.unusable:
+                log.error("an entry of the zone directory is not used", problem=sentence)
+        self.unusable = sentences
 
     async def _read(self, apex: Name, paths: Sequence[Path]) -> ZoneContents | None:
         """The zone as its files say, or None after naming what is wrong with them."""

@@ -5,6 +5,7 @@ Nothing here raises for what an author wrote: every problem is a value with its 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -35,20 +36,22 @@ class ReadZone:
 
 
 def find_zone_sources(directory: Path) -> dict[Name, list[Path]]:
-    """The sources of each zone in a directory, sorted; files whose names are no zone's are told by `misnamed_sources`."""
+    """The sources of each zone in a directory, sorted; what looks like a source and is none is told by `unusable_sources`."""
     sources: dict[Name, list[Path]] = {}
     for path in _list_sources(directory):
-        try:
-            sources.setdefault(zone_of(path), []).append(path)
-        except InvalidInput:
-            continue
+        if path.is_file():
+            with contextlib.suppress(InvalidInput):
+                sources.setdefault(zone_of(path), []).append(path)
     return sources
 
 
-def misnamed_sources(directory: Path) -> list[Problem]:
-    """A problem for each file that looks like a zone source and is not named after a zone."""
+def unusable_sources(directory: Path) -> list[Problem]:
+    """A problem for each entry that is called like a zone source and is no file, or is not named after a zone."""
     problems: list[Problem] = []
     for path in _list_sources(directory):
+        if not path.is_file():
+            problems.append(Problem("", "not-a-file", "this is not a file; move it elsewhere or rename it", source=str(path)))
+            continue
         try:
             zone_of(path)
         except InvalidInput as error:
@@ -144,6 +147,6 @@ def _read_pointer(pointer: str, apex: Name) -> tuple[Name, int]:
 
 
 def _list_sources(directory: Path) -> list[Path]:
-    with os.scandir(directory) as entries:
-        named = [entry for entry in entries if entry.name.endswith((YAML_SUFFIX, MASTER_SUFFIX)) and not entry.name.startswith(".")]
-        return sorted(directory / entry.name for entry in named if entry.is_file())
+    """What is called like a source, whatever it is."""
+    entries = os.listdir(directory)
+    return sorted(directory / name for name in entries if name.endswith((YAML_SUFFIX, MASTER_SUFFIX)) and not name.startswith("."))

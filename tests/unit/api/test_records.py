@@ -98,6 +98,9 @@ async def test_names_in_paths_are_percent_encoded(api: Api, path: str, name: str
         ("www/SOA", 422),
         ("www", 404),
         ("%FF/A", 400),
+        ("%zz/A", 400),
+        ("a%2/A", 400),
+        ("a%/A", 400),
         ("a/b/A", 404),
     ],
 )

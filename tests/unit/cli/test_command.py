@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,6 +222,24 @@ async def test_what_is_no_zone_source_is_refused(command: Command, tmp_path: Pat
     (tmp_path / "empty").mkdir()
     result = await command.run("check", str(tmp_path / name), code=1)
     assert name in result.stderr
+
+
+async def test_check_names_each_entry_that_is_no_source_and_judges_the_others(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "a..b.zone").write_text(ZONE)
+    (tmp_path / "a.example.zone").mkdir()
+    os.mkfifo(tmp_path / "b.example.yaml")
+    (tmp_path / "example.com.yaml").write_text(ZONE)
+    checked = await command.run("check", str(tmp_path), code=1)
+    assert "example.com: ok, 4 rrsets" in checked.stdout
+    for name in ("a..b.zone", "a.example.zone", "b.example.yaml"):
+        assert name in checked.stderr
+    shown = (await command.run("check", str(tmp_path), "--json", code=1)).json
+    assert [problem["code"] for problem in shown["problems"]] == ["empty-label", "not-a-file", "not-a-file"]
+    assert [zone["ok"] for zone in shown["zones"]] == [True]
+    alone = await command.run("check", str(tmp_path / "b.example.yaml"), code=1)
+    assert "not a file" in alone.stderr
+    await command.run("apply", str(tmp_path), code=1)
+    assert (await command.api.check("GET", "/zones")).body["items"] == []
 
 
 async def test_overrides_are_set_listed_and_cleared(command: Command) -> None:

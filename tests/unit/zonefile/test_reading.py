@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from geodns.model import names
-from geodns.zonefile import find_zone_sources, misnamed_sources, read_zone
+from geodns.zonefile import find_zone_sources, read_zone, unusable_sources
 
 MASTER = "$TTL 60\n@ SOA ns1.example.net. host 5 3600 600 604800 60\n@ NS ns1.example.net.\nwww A 192.0.2.1\n"
 
@@ -31,13 +32,18 @@ def test_sources_are_found_by_their_zones(tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_text("")
     (tmp_path / "sub.zone").mkdir()
+    os.mkfifo(tmp_path / "pipe.zone")
     found = {names.zone_text(apex): [path.name for path in paths] for apex, paths in find_zone_sources(tmp_path).items()}
     assert found == {
         "example.com": ["example.com.yaml", "example.com.zone"],
         "@": ["@.zone"],
         "0/25.2.0.192.in-addr.arpa": ["0%2F25.2.0.192.in-addr.arpa.zone"],
     }
-    assert [(problem.code, problem.source) for problem in misnamed_sources(tmp_path)] == [("empty-label", str(tmp_path / "a..b.zone"))]
+    assert [(problem.code, problem.source) for problem in unusable_sources(tmp_path)] == [
+        ("empty-label", str(tmp_path / "a..b.zone")),
+        ("not-a-file", str(tmp_path / "pipe.zone")),
+        ("not-a-file", str(tmp_path / "sub.zone")),
+    ]
 
 
 def test_a_zone_may_have_both_forms_but_an_rrset_only_one(tmp_path: Path) -> None:
