@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import dns.name
@@ -9,7 +10,7 @@ import dns.name
 from geodns.api.common import at_pointer
 from geodns.api.models import SoaFields
 from geodns.errors import InvalidInput, Problem
-from geodns.model import names
+from geodns.model import names, soa
 from geodns.model.record import Soa
 
 
@@ -20,9 +21,10 @@ def make_soa(apex: dns.name.Name, given: SoaFields, nameservers: Sequence[dns.na
         return None
     if given.mname is None and not nameservers:
         raise InvalidInput([Problem("/soa/mname", "missing", "without nameservers the SOA needs an mname")])
-    mname = min(nameservers) if given.mname is None else at_pointer("/soa/mname", parse_host, given.mname)
-    rname = parse_host(f"hostmaster.{apex}") if given.rname is None else at_pointer("/soa/rname", parse_mailbox, given.rname)
-    return Soa(mname, rname, **numbers)
+    made = soa.make_soa(apex, nameservers)
+    mname = made.mname if given.mname is None else at_pointer("/soa/mname", parse_host, given.mname)
+    rname = made.rname if given.rname is None else at_pointer("/soa/rname", parse_mailbox, given.rname)
+    return dataclasses.replace(made, mname=mname, rname=rname, **numbers)
 
 
 def parse_host(text: str) -> dns.name.Name:
