@@ -69,6 +69,7 @@ class Timing:
 class Check:
     """One probe of one target. `target` is the address, or for CNAME values the absolute name, that is contacted.
 
+    `tls` None = no conditions for HTTPS, no TLS for GRPC. `service` is what GRPC asks for; empty = the whole server.
     `quorum` None = majority of live vantages, a float below 1 = share, an int = number. `parts` with `combine` make this a list of checks.
     """
 
@@ -80,10 +81,11 @@ class Check:
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
     expect: Expect = Expect()
-    tls: Tls = Tls()
+    tls: Tls | None = None
     timing: Timing = Timing()
     question: tuple[str, str] | None = None
     answer: str | None = None
+    service: str = ""
     quorum: float | int | None = None
     combine: Combine | None = None
     parts: tuple[Check, ...] = field(default=())

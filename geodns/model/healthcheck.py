@@ -16,6 +16,7 @@ from urllib.parse import quote as percent_encode
 from geodns.model.check import Check, Combine, Expect, Protocol, Timing, Tls
 from geodns.model.fields import BadRdata, whole_number
 from geodns.model.findings import Findings, quote, token
+from geodns.model.patterns import Pattern
 from geodns.model.rdata import rtype_from_text
 from geodns.model.targets import why_guarded
 
@@ -30,6 +31,8 @@ METHODS = ("GET", "HEAD", "OPTIONS", "POST")
 HEADERS = frozenset(("accept", "accept-language", "authorization", "cache-control", "cookie", "pragma", "user-agent"))
 FORWARDING_HEADERS = frozenset(("x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"))
 MAX_HEADER = 1024  # bytes; a health page needs no more, and it is sent every few seconds
+
+MAX_SERVICE = 256  # characters; a package and a name
 
 MAX_PARTS = 8  # checks in one `all` or `any`: each is probed at every interval
 
@@ -161,7 +164,6 @@ def _build(keys: Mapping[str, Any], subject: Subject) -> Check:
     )
     host = (keys["host"] or subject.value.rstrip(".")) if "host" in keys else subject.default_host
     expect: Expect = keys.get("expect", Expect())
-    tls: Tls = keys.get("tls", Tls())
     match protocol:
         case Protocol.HTTP | Protocol.HTTPS:
             return replace(
@@ -171,10 +173,10 @@ def _build(keys: Mapping[str, Any], subject: Subject) -> Check:
                 method=keys.get("method", "GET"),
                 headers=keys.get("headers", ()),
                 expect=replace(expect, send=None),
-                tls=tls if protocol is Protocol.HTTPS else Tls(),
+                tls=keys.get("tls", Tls()) if protocol is Protocol.HTTPS else None,
             )
         case Protocol.GRPC:
-            return replace(plain, path=keys.get("path"), host=host, headers=keys.get("headers", ()), tls=tls)
+            return replace(plain, host=host, headers=keys.get("headers", ()), tls=keys.get("tls"), service=keys.get("service", ""))
         case Protocol.TCP | Protocol.UDP:
             return replace(plain, expect=replace(expect, status=Expect().status))
         case Protocol.DNS:
@@ -294,8 +296,8 @@ def _expect(value: object) -> Expect:
     body = value.get("body")
     if body is not None and len(pattern := _text(body)) > 1 and pattern[0] == "/" == pattern[-1]:
         try:
-            re.compile(pattern[1:-1])
-        except re.error as error:
+            Pattern(pattern[1:-1])
+        except ValueError as error:
             raise BadSetting(f"has a body that is no regular expression: {error}", "/body") from None
     send = value.get("send")
     status = _status(value["status"]) if "status" in value else Expect().status
@@ -335,6 +337,13 @@ def _question(value: object) -> tuple[str, str]:
         raise BadSetting(str(error), "/type") from None
     name = _text(value["name"])
     return (name if name.endswith(".") else f"{name}."), str(value["type"]).upper()
+
+
+def _service(value: object) -> str:
+    text = _text(value)
+    if len(text) > MAX_SERVICE or any(not "!" <= char <= "~" for char in text):
+        raise BadSetting(f"is a gRPC service such as example.v1.Greeter, of at most {MAX_SERVICE} characters; empty = the whole server")
+    return text
 
 
 def _quorum(value: object) -> float | int | None:
@@ -422,6 +431,7 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "tls": _tls,
     "question": _question,
     "answer": _text,
+    "service": _service,
     "stale_after": _seconds(0.1, 7 * _DAY_S),
     "quorum": _quorum,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from geodns.model.patterns import Pattern
 
 
 class BodyMatch:
@@ -11,14 +11,14 @@ class BodyMatch:
     def __init__(self, wanted: str) -> None:
         """Raises ValueError for a regexp that does not compile."""
         self._literal: str | None = wanted
-        self._pattern: re.Pattern[str] | None = None
+        self._pattern: Pattern | None = None
         if len(wanted) >= 2 and wanted.startswith("/") and wanted.endswith("/"):
             try:
-                self._pattern = re.compile(wanted[1:-1])
-            except re.error as error:
-                raise ValueError(f"the regexp in expect.body does not compile: {error}") from error
+                self._pattern = Pattern(wanted[1:-1])
+            except ValueError as error:
+                raise ValueError(f"the regexp in expect.body cannot be used: {error}") from error
 
     def holds(self, text: bytes) -> bool:
         """Whether the text, read as UTF-8 with anything else replaced, holds what is wanted."""
         decoded = text.decode("utf-8", "replace")
-        return bool(self._pattern.search(decoded)) if self._pattern else (self._literal or "") in decoded
+        return self._pattern.is_in(decoded) if self._pattern else (self._literal or "") in decoded

@@ -10,6 +10,7 @@ from typing import Protocol, assert_never
 
 from geodns.model import check as model
 from geodns.prober.dns import DnsProbe
+from geodns.prober.grpc import GrpcProbe
 from geodns.prober.http import HttpProbe
 from geodns.prober.icmp import IcmpProbe
 from geodns.prober.push import PushProbe
@@ -46,6 +47,6 @@ def make_probe(check: model.Check) -> Probe:
         case model.Protocol.PUSH:
             return PushProbe(check)
         case model.Protocol.GRPC:
-            raise ValueError("GRPC checks are not available in this release")
+            return GrpcProbe(check)
         case _:
             assert_never(check.protocol)

@@ -142,6 +142,10 @@ class TlsStream:
         """The peer's certificate, DER."""
         return self._tls.getpeercert(binary_form=True) or b""
 
+    def application(self) -> str | None:
+        """The protocol that was agreed on (RFC 7301)."""
+        return self._tls.selected_alpn_protocol()
+
     async def send(self, data: bytes) -> None:
         """See `Stream`."""
         try:

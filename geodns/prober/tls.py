@@ -11,7 +11,7 @@ import math
 import ssl
 from datetime import UTC, datetime, timedelta
 
-from geodns.model.check import Check
+from geodns.model.check import Check, Tls
 from geodns.prober.fault import AnsweredBadly, NoEvidence
 from geodns.prober.stream import Progress, TcpStream, TlsStream
 
@@ -19,46 +19,52 @@ _SEQUENCE, _UTC_TIME, _GENERALIZED_TIME, _CONTEXT_0 = 0x30, 0x17, 0x18, 0xA0
 
 
 @functools.cache
-def context(is_verifying: bool) -> ssl.SSLContext:
-    """The two contexts that there are. Trust anchors are the system's, or those named by SSL_CERT_FILE and SSL_CERT_DIR.
+def context(is_verifying: bool, application: str | None = None) -> ssl.SSLContext:
+    """The few contexts that there are. Trust anchors are the system's, or those named by SSL_CERT_FILE and SSL_CERT_DIR.
 
-    The one that does not verify has no anchors: OpenSSL builds the chain all the same when it has any, which a third of
+    Those that do not verify have no anchors: OpenSSL builds the chain all the same when it has any, which a third of
     the handshake goes into.
     """
     if is_verifying:
-        return ssl.create_default_context()
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname = False
-    made.verify_mode = ssl.CERT_NONE
+        made = ssl.create_default_context()
+    else:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    if application is not None:
+        made.set_alpn_protocols([application])
     return made
 
 
-async def open_tls(check: Check, address: str, port: int, progress: Progress) -> TlsStream:
-    """Connects, shakes hands and judges the certificate as the check demands."""
+async def open_tls(check: Check, address: str, port: int, progress: Progress, application: str | None = None) -> TlsStream:
+    """Connects, shakes hands and judges the certificate as the check demands; `application` is the protocol that the server must choose
+    (RFC 7301), None = it is not asked."""
+    demands = check.tls or Tls()
     below = await TcpStream.open(address, port)
     try:
         progress.waiting_for = "the TLS handshake"
-        stream = _wrap(below, check, address)
+        stream = _wrap(below, context(demands.verify, application), server_name(check, address))
         await stream.handshake()
-        if check.tls.min_days is not None:
-            judge_expiry(stream.certificate(), check.tls.min_days, datetime.now(UTC))
+        if demands.min_days is not None:
+            judge_expiry(stream.certificate(), demands.min_days, datetime.now(UTC))
+        if application is not None and stream.application() != application:
+            raise AnsweredBadly(f"TLS without {application} (ALPN)")
     except BaseException:
         below.close()
         raise
     return stream
 
 
-def _wrap(below: TcpStream, check: Check, address: str) -> TlsStream:
-    name = server_name(check, address)
+def _wrap(below: TcpStream, chosen: ssl.SSLContext, name: str) -> TlsStream:
     try:
-        return TlsStream(below, context(check.tls.verify), name)
+        return TlsStream(below, chosen, name)
     except ValueError as error:  # not a name that IDNA can encode
         raise NoEvidence(f"{name!r} cannot be sent as server name") from error
 
 
 def server_name(check: Check, address: str) -> str:
     """SNI and the name that is verified: `tls.name`, else the host without a port, else the address (which is not sent as SNI)."""
-    name = check.tls.name or check.host or address
+    name = (check.tls.name if check.tls else None) or check.host or address
     return name if name.count(":") != 1 else name.partition(":")[0]
 
 

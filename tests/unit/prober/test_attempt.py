@@ -39,33 +39,50 @@ SHORT_S = 0.5
 
 @dataclass(frozen=True)
 class Case:
-    """A hostile server and what HTTP, HTTPS, TCP and TCP with an expectation make of it."""
+    """A hostile server and what HTTP, HTTPS, TCP, TCP with an expectation and GRPC make of it."""
 
     server: str
     http: tuple[Evidence, str]
     https: tuple[Evidence, str]
     tcp: tuple[Evidence, str] = (OK, "connected")
     expect: tuple[Evidence, str] = (BAD, "closed without an answer")
+    grpc: tuple[Evidence, str] = (BAD, "answer is not HTTP/2")
 
 
 CASES = [
-    Case("refuses", (BAD, "connection refused"), (BAD, "connection refused"), (BAD, "connection refused"), (BAD, "connection refused")),
+    Case("refuses", *[(BAD, "connection refused")] * 5),
     Case(
         "black hole",
         (SILENT, "timeout: a connection did not come within 0.5 s"),
-        (SILENT, "timeout: a connection"),
-        (SILENT, "timeout: a connection"),
-        (SILENT, "timeout: a connection"),
+        *[(SILENT, "timeout: a connection")] * 4,
     ),
     Case(
         "accepts and never answers",
         (SILENT, "timeout: an answer did not come"),
         (SILENT, "timeout: the TLS handshake did not come"),
         expect=(SILENT, "timeout: an answer"),
+        grpc=(SILENT, "timeout: an answer"),
     ),
-    Case("closes at once", (BAD, "closed without an answer|connection reset"), (BAD, "closed during the TLS handshake|connection reset")),
-    Case("resets at once", (BAD, "connection reset"), (BAD, "connection reset"), expect=(BAD, "connection reset")),
-    Case("resets after the request", (BAD, "connection reset"), (SILENT, "timeout"), expect=(SILENT, "timeout")),
+    Case(
+        "closes at once",
+        (BAD, "closed without an answer|connection reset"),
+        (BAD, "closed during the TLS handshake|connection reset"),
+        grpc=(BAD, "closed without an answer|connection reset"),
+    ),
+    Case(
+        "resets at once",
+        (BAD, "connection reset"),
+        (BAD, "connection reset"),
+        expect=(BAD, "connection reset"),
+        grpc=(BAD, "connection reset"),
+    ),
+    Case(
+        "resets after the request",
+        (BAD, "connection reset"),
+        (SILENT, "timeout"),
+        expect=(SILENT, "timeout"),
+        grpc=(BAD, "connection reset"),
+    ),
     Case("drips", (SILENT, "timeout: the rest of the answer"), (BAD, "answer is not TLS"), expect=(SILENT, "timeout: the wanted text")),
     Case("closes within the header", (BAD, "closed within the header"), (SILENT, "timeout"), expect=(SILENT, "timeout")),
     Case("closes within the body", (BAD, "status 200, closed before the end of the body"), (SILENT, "timeout"), expect=(SILENT, "timeout")),
@@ -98,6 +115,7 @@ def checks(case: Case, port: int) -> list[tuple[Check, tuple[Evidence, str]]]:
         (Check(Protocol.HTTPS, ADDRESS, port, path="/healthz", host=NAME), case.https),
         (Check(Protocol.TCP, ADDRESS, port), case.tcp),
         (Check(Protocol.TCP, ADDRESS, port, expect=Expect(body="wanted")), case.expect),
+        (Check(Protocol.GRPC, ADDRESS, port, host=NAME), case.grpc),
     ]
 
 
@@ -120,7 +138,7 @@ def open_descriptors() -> int:
 
 
 async def leave_nothing_behind(server: str, rounds: int) -> None:
-    """Rounds of all four checks at once against one server; then as many tasks and descriptors as before, and no more memory for each."""
+    """Rounds of all five checks at once against one server; then as many tasks and descriptors as before, and no more memory for each."""
     case = next(case for case in CASES if case.server == server)
     async with HOSTILE[server]() as port:
         watch = LoopWatch(asyncio.get_running_loop())
