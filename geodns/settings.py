@@ -291,6 +291,14 @@ class ZonesSettings(Section):
 
 class ProberSettings(Section):
     allow_loopback: bool = Field(default=False, description="Whether checks may connect to loopback addresses.")
+    deny: Networks = Field(
+        default=(), description="Networks that checks may not contact, beside those that are always guarded (docs/health.md section 1)."
+    )
+
+    @property
+    def denied(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """`deny`, to be asked about addresses."""
+        return tuple(ipaddress.ip_network(network) for network in self.deny)
 
 
 class HealthSettings(Section):

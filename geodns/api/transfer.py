@@ -80,7 +80,7 @@ async def export_zone(call: Call[Node, ExportQuery, None]) -> web.StreamResponse
 
 async def import_zone(call: Call[Node, ImportQuery, bytes]) -> Reply:
     apex = zone_of(call)
-    policy = Policy(allow_loopback=call.node.settings.prober.allow_loopback)
+    policy = Policy(allow_loopback=call.node.settings.prober.allow_loopback, denied=call.node.settings.prober.denied)
     if call.request.content_type == JSON_LINES:
         contents, warnings = await _read_lines(call.body, apex, policy)
     else:

@@ -108,7 +108,7 @@ class Node:
         """Everything there is, wired; nothing runs yet."""
         settings, directory = self.settings, self.directory
         vantage = settings.node.name
-        policy = Policy(allow_loopback=settings.prober.allow_loopback)
+        policy = Policy(allow_loopback=settings.prober.allow_loopback, denied=settings.prober.denied)
         nameservers = tuple(names.parse_name(name, None) for name in settings.zones.nameservers)
         self.keeper = DatabaseKeeper(
             self.database, settings.database.url, migrate_allowed=settings.database.migrate, has_state=self._has_state
@@ -122,7 +122,7 @@ class Node:
         self.prober = Prober(
             vantage,
             self.flow.verdicts_changed,
-            Collaborators(recorder=self.recorder, policy=AddressPolicy(allow_loopback=settings.prober.allow_loopback)),
+            Collaborators(recorder=self.recorder, policy=_address_policy(settings)),
         )
         self.desk = OperatorDesk(self.keeper, self.recorder, self.flow, self.prober, settings.health.alone)
         self.vantages = Vantages(self.keeper, self.prober, vantage)
@@ -266,6 +266,12 @@ class Node:
     def figures(self) -> Figures:
         """What the node knows, for metrics."""
         return self.report.figures()
+
+
+def _address_policy(settings: Settings) -> AddressPolicy:
+    """Our own API is nobody's target: a check comes from an address that its listener may trust."""
+    listeners = [(address.host, address.port) for address in (settings.api.listen, settings.metrics.listen) if address is not None]
+    return AddressPolicy(settings.prober.allow_loopback, settings.prober.denied, listeners)
 
 
 def _judge_end(error: BaseException | None) -> Ending:

@@ -113,7 +113,7 @@ def _merge_entries(entries: Sequence[ValueDraft], findings: Findings) -> tuple[i
 
 def _guard(check: Check | None, pointer: str, context: _Context) -> None:
     """A probe target that must not be contacted refuses the record: the alternative is a value that can never come up."""
-    if check and (reason := healthcheck.why_refused(check, allow_loopback=context.policy.allow_loopback)):
+    if check and (reason := healthcheck.why_refused(check, context.policy)):
         mend = "switch its check off, or check another address"
         if "loopback" in reason:
             mend += ", or set prober.allow_loopback"

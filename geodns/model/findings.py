@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import enum
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 
 from geodns.errors import Problem, Severity
 
@@ -28,11 +29,12 @@ class UnknownKeys(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How strictly an input is judged. `allow_loopback` is the setting `prober.allow_loopback`."""
+    """How strictly an input is judged. `allow_loopback` and `denied` are the settings `prober.allow_loopback` and `prober.deny`."""
 
     lenient: bool = False
     unknown_keys: UnknownKeys = UnknownKeys.ERROR
     allow_loopback: bool = False
+    denied: Sequence[IPv4Network | IPv6Network] = ()
 
 
 STRICT = Policy()

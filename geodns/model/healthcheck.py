@@ -15,7 +15,7 @@ from urllib.parse import quote as percent_encode
 
 from geodns.model.check import Check, Combine, Expect, Protocol, Timing, Tls
 from geodns.model.fields import BadRdata, whole_number
-from geodns.model.findings import Findings, quote, token
+from geodns.model.findings import Findings, Policy, quote, token
 from geodns.model.patterns import Pattern
 from geodns.model.rdata import rtype_from_text
 from geodns.model.targets import why_guarded
@@ -135,11 +135,13 @@ def resolve(levels: Sequence[Block], subject: Subject) -> Check | None:
     return replace(parts[0], timing=whole.timing, quorum=whole.quorum, combine=listing.combine, parts=parts)
 
 
-def why_refused(check: Check, *, allow_loopback: bool) -> str | None:
+def why_refused(check: Check, policy: Policy) -> str | None:
     """What makes a check's target one that must not be contacted, or None. Names are judged when they are resolved."""
     for part in check.parts or (check,):
         address = _as_address(part.target)
-        if address and part.protocol is not Protocol.PUSH and (what := why_guarded(address, allow_loopback=allow_loopback)):
+        if address is None or part.protocol is Protocol.PUSH:
+            continue
+        if what := why_guarded(address, allow_loopback=policy.allow_loopback, denied=policy.denied):
             return f"{part.target} is {what}"
     return None
 

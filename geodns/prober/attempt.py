@@ -46,7 +46,7 @@ async def attempt(check: Check, probe: Probe, around: Surroundings) -> Outcome:
             address = await _find_address(check, around)
         except Fault as fault:
             return Outcome(fault.evidence, str(fault))
-        if refusal := around.policy.refusal(address):
+        if refusal := around.policy.refusal(address, check.port):
             return Outcome(Evidence.NO_EVIDENCE, f"not checked: {address} is guarded ({refusal})")
     loop = asyncio.get_running_loop()
     started_s = loop.time()

@@ -58,3 +58,21 @@ def test_public_and_private_addresses_are_allowed(address: str) -> None:
 )
 def test_the_setting_opens_loopback_and_nothing_else(address: str, is_allowed: bool) -> None:
     assert (AddressPolicy(allow_loopback=True).refusal(address) is None) is is_allowed
+
+
+@pytest.mark.parametrize(
+    ("listener", "address", "port", "is_refused"),
+    [
+        (("127.0.0.1", 8053), "127.0.0.1", 8053, True),
+        (("127.0.0.1", 8053), "::ffff:127.0.0.1", 8053, True),
+        (("127.0.0.1", 8053), "127.0.0.1", 80, False),
+        (("127.0.0.1", 8053), "127.0.0.2", 8053, False),
+        (("0.0.0.0", 8053), "127.0.0.2", 8053, True),
+        (("0.0.0.0", 8053), "192.0.2.1", 8053, False),
+        (("::", 8053), "::1", 8053, True),
+        (("::", 8053), "127.0.0.1", 8053, False),
+    ],
+)
+def test_our_own_listeners_are_nobodys_target(listener: tuple[str, int], address: str, port: int, is_refused: bool) -> None:
+    refusal = AddressPolicy(allow_loopback=True, own_listeners=[listener]).refusal(address, port)
+    assert refusal == ("this node's own listener" if is_refused else None)
