@@ -369,6 +369,12 @@ def versions() -> dict[str, str]:
     return found
 
 
+def commit_of() -> str:
+    """The commit that is measured, as a report names it."""
+    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
 def hostless_description() -> str:
     """The machine as results name it: processor, cores and kernel, no host name."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())

@@ -119,6 +119,13 @@ NODE_METRICS: tuple[KnownMetric, ...] = (
         ("path",),
         "When a location database was built, unix time.",
     ),
+    KnownMetric(
+        "geodns_event_loop_lag_seconds",
+        GaugeMetricFamily,
+        "event_loop_lag",
+        (),
+        "For how long control's event loop did nothing else, at worst within the last minute.",
+    ),
     KnownMetric("geodns_problems", GaugeMetricFamily, "problems", (), "Problems that `geodns status` names."),
     KnownMetric(
         "geodns_probe_up",

@@ -103,6 +103,7 @@ class Report:
             "geo_build": {str(file.path): file.build.timestamp() for file in self.geo.files if file.build is not None},
             "probe_transitions": dict(self.recorder.transitions),
             "health_suppressed": {"self-suspicion": prober.withheld},
+            "event_loop_lag": prober.loop_late_recently_s,
         }
         if served is not None:
             found["state_revision"] = served.revision

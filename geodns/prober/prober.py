@@ -102,6 +102,7 @@ class ProberStatus:
     frozen: str | None
     live_vantages: frozenset[str]
     loop_late_s: float  # the worst so far
+    loop_late_recently_s: float  # the worst within the last minute
     descriptor_limit: int
 
 
@@ -598,6 +599,7 @@ class Prober:
             frozen=self._frozen,
             live_vantages=self._live | {self._vantage},
             loop_late_s=self._around.watch.worst_s if self._around else 0.0,
+            loop_late_recently_s=self._around.watch.worst_recently_s if self._around else 0.0,
             descriptor_limit=self._descriptor_limit,
         )
 

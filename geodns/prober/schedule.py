@@ -25,8 +25,8 @@ WRITES_PER_S = 100.0
 GOLDEN = (math.sqrt(5) - 1) / 2
 """Multiples of the golden ratio, modulo 1, fall into the widest gap left: any number of late comers stays evenly spread."""
 
-TICK_S = 0.1
-"""How often the loop's punctuality is looked at: well below half of the shortest sensible timeout."""
+TICK_S = 0.025
+"""How often the loop's punctuality is looked at: a stall is seen short by at most this, and the promise is none above 100 ms."""
 
 STALL_MEMORY_S = 60.0
 """Stalls are remembered as long as an attempt may take."""
@@ -123,6 +123,11 @@ class LoopWatch:
     def close(self) -> None:
         """Stops ticking."""
         self._handle.cancel()
+
+    @property
+    def worst_recently_s(self) -> float:
+        """The worst within STALL_MEMORY_S, in seconds; a tick that came less than another tick late is no stall."""
+        return self.late_since(self._loop.time() - STALL_MEMORY_S)
 
     def late_since(self, start_s: float) -> float:
         """The longest time, in seconds, for which the loop did nothing at or after `start_s`."""

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from geodns.prober.schedule import TICK_S, WRITES_PER_S, Cadence, LoopWatch, Spread, WriteGate
+from geodns.prober.schedule import STALL_MEMORY_S, TICK_S, WRITES_PER_S, Cadence, LoopWatch, Spread, WriteGate
 from tests.support.simulated_time import SimulatedLoop, run_simulated
 
 SEED = 20_240_601
@@ -102,6 +102,9 @@ def test_a_stall_is_known_before_and_after_the_next_tick() -> None:
         await _sleep(loop, 0.5)
         assert watch.late_since(start_s) >= 1.5 - 1.1 * TICK_S
         assert watch.late_since(loop.time() - 0.2) == 0.0
+        assert watch.worst_recently_s >= 1.5 - 1.1 * TICK_S
+        await _sleep(loop, STALL_MEMORY_S)
+        assert watch.worst_recently_s == 0.0
         watch.close()
 
     run_simulated(scenario)
