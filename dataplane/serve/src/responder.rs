@@ -26,7 +26,12 @@ impl RateClock {
     /// # Errors
     /// The kernel has no randomness yet.
     pub fn start() -> std::io::Result<Self> {
-        Ok(Self { table: RateTable::new(sys::random_u64()?), began: Instant::now() })
+        Ok(Self::seeded(sys::random_u64()?))
+    }
+
+    /// The same at a place in the table that follows from `seed`.
+    pub fn seeded(seed: u64) -> Self {
+        Self { table: RateTable::new(seed), began: Instant::now() }
     }
 
     fn now_ms(&self) -> u64 {
@@ -53,11 +58,16 @@ impl Responder {
     /// # Errors
     /// The kernel has no randomness yet.
     pub fn new(published: Arc<Published>, rates: Arc<RateClock>, counters: Arc<WorkerCounters>) -> std::io::Result<Self> {
-        let rng = FastRng::from_seed(sys::random_u64()?);
+        Ok(Self::seeded(published, rates, counters, sys::random_u64()?))
+    }
+
+    /// The same with choices that follow from `seed`: for whoever wants two runs to be alike.
+    pub fn seeded(published: Arc<Published>, rates: Arc<RateClock>, counters: Arc<WorkerCounters>, seed: u64) -> Self {
+        let rng = FastRng::from_seed(seed);
         let subscription = Subscription::new(published);
         let mut responder = Self { subscription, rng, scratch: Scratch::new(), counters, rates, now_s: 0, now_ms: 0 };
         responder.scratch.fit(responder.subscription.view());
-        Ok(responder)
+        responder
     }
 
     /// Takes what is in force now. To be called when there was nothing to answer, so that an old view is let go of.
