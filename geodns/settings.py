@@ -49,6 +49,9 @@ MAX_NODE_NAME = 64
 MAX_RATE = 100_000
 """Answers a second. The dataplane's bound: a limit beyond it protects nobody."""
 
+MAX_DAYS = 36_500
+"""A hundred years: for ever, as far as any database is concerned."""
+
 MAX_SLIP = 100
 """The dataplane's bound: every hundredth is as good as never."""
 
@@ -307,6 +310,21 @@ class HealthSettings(Section):
     )
 
 
+class RetentionSettings(Section):
+    health_days: int = Field(
+        default=90,
+        ge=1,
+        le=MAX_DAYS,
+        description="Days for which transitions of verdicts and events are kept: last night's story, last month's.",
+    )
+    audit_days: int = Field(
+        default=400,
+        ge=1,
+        le=MAX_DAYS,
+        description="Days for which the audit trail, and what each revision changed, are kept: a year and the time to look into it.",
+    )
+
+
 class StateSettings(Section):
     directory: AbsolutePath = Field(
         default_factory=lambda: Path("var").absolute(),
@@ -358,6 +376,7 @@ class Settings(BaseSettings):
     zones: ZonesSettings = Field(default_factory=ZonesSettings)
     prober: ProberSettings = Field(default_factory=ProberSettings)
     health: HealthSettings = Field(default_factory=HealthSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
     state: StateSettings = Field(default_factory=StateSettings)
     node: NodeSettings = Field(default_factory=NodeSettings)
     user: str | None = Field(

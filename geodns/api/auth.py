@@ -89,8 +89,11 @@ class GuessLimiter:
     _failures: OrderedDict[str, deque[float]] = field(default_factory=OrderedDict)
 
     def check(self, address: str) -> None:
-        """Raises ErrorReply 429 while the address is over its limit, for right tokens too: otherwise the limit would say which are
-        right."""
+        """Raises ErrorReply 429 while the address is over its limit.
+
+        For wrong tokens only: behind a proxy all callers share an address, and one script with an expired token must not lock out the
+        operator. That a right token passes tells a guesser nothing that its first use would not.
+        """
         key = _group(address)
         failures = self._failures.get(key)
         if failures is None:
@@ -138,10 +141,10 @@ class Authenticator:
     async def identify(self, request: web.Request) -> Identity:
         """The caller; raises ErrorReply 401 or 429."""
         token = _read_bearer(request)
-        address = request.remote or "unknown"
-        self.limiter.check(address)
         identity = await self._find(token)
         if identity is None:
+            address = request.remote or "unknown"
+            self.limiter.check(address)
             self.limiter.record(address)
             raise _unauthorized("this token is not valid", 'Bearer realm="geodns", error="invalid_token"')
         return identity

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -45,6 +45,7 @@ from geodns.settings import Settings
 from geodns.store.audit import Actor
 from geodns.store.database import Database, Session
 from geodns.store.requests import ChangeRequest, WritePolicy
+from geodns.store.retention import Retention
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +133,8 @@ class Node:
         access = describe_access(settings)
         self.configuration = Configuration(settings.geo.databases, vantage, directory.cookie_secrets, access=access)
         self.geo = GeoWatcher(settings.geo.databases, self._offer_configuration)
-        self.housekeeper = Housekeeper(self.keeper, self._secrets_read)
+        remembered = Retention(timedelta(days=settings.retention.health_days), timedelta(days=settings.retention.audit_days))
+        self.housekeeper = Housekeeper(self.keeper, remembered, self._secrets_read)
         self.files: ZoneFiles | None = None
         if settings.zones.directory is not None:
             self.files = ZoneFiles(settings.zones.directory, policy, self.keeper, self.writer.commit, vantage)

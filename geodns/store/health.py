@@ -7,7 +7,7 @@ database's clock, so that a node whose own clock is wrong neither dies nor lives
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final
@@ -95,13 +95,6 @@ async def states_of(session: Session, endpoint_id: str) -> list[CheckRow]:
     """One check as every vantage sees it."""
     query = sa.select(check_states).where(check_states.c.endpoint_id == endpoint_id).order_by(check_states.c.vantage)
     return [_check_row(row) for row in await session.rows(query)]
-
-
-async def forget_states(session: Session, vantage: str, endpoint_ids: Sequence[str]) -> None:
-    """Remove the rows of checks that are no more; their history stays."""
-    for batch in in_batches(endpoint_ids):
-        gone = check_states.delete().where(check_states.c.vantage == vantage, check_states.c.endpoint_id.in_(batch))
-        await session.execute(gone, limit_s=LONG_STATEMENT_S)
 
 
 async def record_transitions(session: Session, transitions: Iterable[TransitionRow]) -> None:

@@ -148,7 +148,9 @@ async def adopt_lineage(session: Session, reason: str, actor: Actor, *, replaces
 
 
 async def changed_owners_since(session: Session, revision: int, *, limit: int) -> ChangedSince | None:
-    """What changed after `revision`; None when that is more than `limit` owner names, for which a FULL is the better answer."""
+    """What changed after `revision`; None when that is more than `limit` owner names, or is forgotten: a FULL is the answer then."""
+    if not await _remembers(session, revision + 1):
+        return None
     dropped, put, touched = await _changed_zones(session, revision)
     owners: dict[tuple[bytes, bytes], None] = {(apex, apex): None for apex in touched}
     for apex in put:
@@ -176,6 +178,19 @@ async def changed_owners_since(session: Session, revision: int, *, limit: int) -
         dropped_lists,
         put_lists,
     )
+
+
+async def _remembers(session: Session, revision: int) -> bool:
+    """Whether what a revision changed, and so all that came after it, is still there (`retention.py`), or there is nothing yet.
+
+    Every revision leaves a row in one of the tables but the one that began a lineage, after which a FULL is sent in any case.
+    """
+    if await session.scalar(sa.select(head_table.c.revision)) < revision:
+        return True
+    for table in (rrset_changes, zone_changes, list_changes):
+        if await session.scalar(sa.select(table.c.revision).where(table.c.revision == revision).limit(1)) is not None:
+            return True
+    return False
 
 
 async def _changed_zones(session: Session, revision: int) -> tuple[list[bytes], list[bytes], list[bytes]]:

@@ -108,6 +108,14 @@ async def test_a_revoked_token_is_not_remembered() -> None:
         await authenticator.identify(ask("Bearer deploy"))
 
 
+async def test_behind_a_proxy_wrong_tokens_of_others_do_not_lock_out_right_ones() -> None:
+    authenticator = Authenticator("admin-secret", Tokens(deploy=Role.WRITE).look_up, GuessLimiter(Clock()))
+    statuses = [(await refusal(authenticator, "Bearer wrong")).status for _ in range(2 * GUESSES)]
+    assert statuses == [401] * GUESSES + [429] * GUESSES
+    assert (await authenticator.identify(ask("Bearer admin-secret"))).role is Role.ADMIN
+    assert (await authenticator.identify(ask("Bearer deploy"))).role is Role.WRITE
+
+
 def test_guessing_is_limited_by_address_and_forgiven_after_a_minute() -> None:
     clock = Clock()
     limiter = GuessLimiter(clock)

@@ -39,10 +39,6 @@ async def test_states_come_back_and_the_newer_replaces_the_older(database: Datab
         seen = await health.states_of(session, "e1")
     assert loaded == {"e1": row("e1", verdict="down", flaps=2, is_released=True), "e2": never}
     assert [state.vantage for state in seen] == ["fra", "nyc"]
-    async with database.write() as session:
-        await health.forget_states(session, "fra", ["e1", "unknown"])
-    async with database.read() as session:
-        assert [state.endpoint_id for state in await health.load_states(session, "fra")] == ["e2"]
 
 
 async def test_ten_thousand_states_are_one_batch(database: Database) -> None:
