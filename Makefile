@@ -11,7 +11,7 @@ TEST_WORKERS ?= auto
 # What a goal needs from the system, named or installed at once before anything is built (command:package).
 BUILD_PACKAGES := venv:python3-venv cc:build-essential
 RUN_PACKAGES := dig:bind9-dnsutils
-TEST_PACKAGES := dig:bind9-dnsutils nginx:nginx-light initdb:postgresql nsd:nsd knotd:knot named:bind9 valgrind:valgrind
+TEST_PACKAGES := dig:bind9-dnsutils nginx:nginx-light initdb:postgresql nsd:nsd knotd:knot named:bind9 valgrind:valgrind ip:iproute2
 BENCH_PACKAGES := dnsperf:dnsperf gdnsd:gdnsd nsd:nsd knotd:knot named:bind9 pdns_server:pdns-server
 PACKAGES := $(BUILD_PACKAGES)
 ifneq ($(filter run,$(MAKECMDGOALS)),)
