@@ -7,19 +7,31 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.waiting import wait_until
 
 
+@dataclass(frozen=True)
+class TlsListener:
+    """A port of its own for each certificate chain."""
+
+    port: int
+    chain: Path
+    key: Path
+
+
 class Nginx:
     """One nginx that answers `/healthz` with 200 on one address: a single process, so that kill -9 leaves no worker that still serves."""
 
-    def __init__(self, directory: Path, address: str, port: int, name: str) -> None:
+    def __init__(self, directory: Path, address: str, port: int, name: str, tls: Sequence[TlsListener] = ()) -> None:
         self.directory = directory / f"nginx-{name}"
         self.address = address
         self.port = port
         self.name = name
+        self.tls = tls
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -38,12 +50,19 @@ http {{
     location = /healthz {{ return 200 "{self.name} is well\\n"; }}
     location / {{ return 200 "{self.name}\\n"; }}
   }}
-}}
+{self._tls_servers()}}}
 """
         )
         program = shutil.which("nginx") or "/usr/sbin/nginx"
         self._process = subprocess.Popen([program, "-p", str(self.directory), "-c", str(configuration)], stderr=subprocess.DEVNULL)
         wait_until(self._accepts, within_s=10, what=f"nginx on {self.address}:{self.port}")
+
+    def _tls_servers(self) -> str:
+        return "".join(
+            f"  server {{ listen {self.address}:{each.port} ssl; ssl_certificate {each.chain}; ssl_certificate_key {each.key}; "
+            f'location / {{ return 200 "{self.name}\\n"; }} }}\n'
+            for each in self.tls
+        )
 
     def _accepts(self) -> bool:
         with socket.create_connection((self.address, self.port), timeout=1):

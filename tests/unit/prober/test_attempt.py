@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import os
 import re
 import resource
@@ -131,56 +130,6 @@ async def test_hostile_servers(case: Case) -> None:
             assert outcome.evidence is evidence, f"{check.protocol} {outcome}"
             assert re.match(cause, outcome.cause), f"{check.protocol} {outcome}"
             assert outcome.address == ADDRESS
-
-
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-async def leave_nothing_behind(server: str, rounds: int) -> None:
-    """Rounds of all five checks at once against one server; then as many tasks and descriptors as before, and no more memory for each."""
-    case = next(case for case in CASES if case.server == server)
-    async with HOSTILE[server]() as port:
-        watch = LoopWatch(asyncio.get_running_loop())
-        around = Surroundings(AddressPolicy(allow_loopback=True), SystemResolver(), watch)
-        timed = [replace(check, timing=Timing(timeout_s=0.03)) for check, _ in checks(case, port)]
-        probes = [(check, make_probe(check)) for check in timed]
-
-        async def play_round() -> None:
-            async with asyncio.TaskGroup() as group:
-                for check, probe in probes:
-                    group.create_task(attempt(check, probe, around))
-
-        await play_round()
-        await settle()
-        tasks, descriptors = len(asyncio.all_tasks()), open_descriptors()
-        for _ in range(rounds):
-            await play_round()
-        await settle()
-        assert len(asyncio.all_tasks()) <= tasks
-        assert open_descriptors() <= descriptors
-        watch.close()
-
-
-async def settle() -> None:
-    """Lets the server notice that its clients are gone."""
-    for _ in range(200):
-        if all(task is asyncio.current_task() for task in asyncio.all_tasks()):
-            break
-        await asyncio.sleep(0.005)
-    gc.collect()
-
-
-@pytest.mark.parametrize("server", sorted(HOSTILE))
-async def test_fifty_rounds_leave_nothing_behind(server: str) -> None:
-    await leave_nothing_behind(server, 50)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("server", sorted(HOSTILE))
-async def test_a_thousand_rounds_leave_nothing_behind(server: str) -> None:
-    await leave_nothing_behind(server, 1_000)
 
 
 # ---- HTTP ----

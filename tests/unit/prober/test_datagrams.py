@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import cast
+from collections.abc import Callable
 
 import pytest
 from dnslib import QTYPE, RCODE, RR, TXT, A, DNSRecord
@@ -15,37 +13,13 @@ from geodns.model.check import Check, Expect, Protocol
 from geodns.prober.icmp import checksum, is_echo_reply, make_echo_request
 from geodns.prober.outcome import Evidence
 from geodns.prober.probe import make_probe
+from tests.support.datagrams import Reply, replying
 from tests.support.hostile import ADDRESS, serving
 from tests.unit.prober.conftest import try_check
 
 OK, BAD, SILENT = Evidence.OK, Evidence.ANSWERED_BADLY, Evidence.SILENT
 SHORT_S = 0.4
 NAME = "www.example.com."
-
-Reply = Callable[[bytes], list[bytes]]
-
-
-class Datagrams(asyncio.DatagramProtocol):
-    """Answers each datagram with some."""
-
-    def __init__(self, reply: Reply) -> None:
-        self._reply = reply
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        for reply in self._reply(data):
-            self._transport.sendto(reply, addr)
-
-
-@asynccontextmanager
-async def replying(reply: Reply, port: int = 0) -> AsyncIterator[int]:
-    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: Datagrams(reply), local_addr=(ADDRESS, port))
-    try:
-        yield transport.get_extra_info("sockname")[1]
-    finally:
-        transport.close()
 
 
 @pytest.mark.parametrize(
