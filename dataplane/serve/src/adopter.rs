@@ -20,6 +20,7 @@ use crate::disk::journal::Entry;
 use crate::disk::recovery::Recovered;
 use crate::disk::state::StateDisk;
 use crate::log;
+use crate::merger::Merger;
 use crate::published::Published;
 use crate::reaper::Reaper;
 
@@ -39,7 +40,7 @@ const DELTAS_BETWEEN_CLEANING: u32 = 1000;
 #[derive(Debug)]
 pub struct Adopter {
     published: Arc<Published>,
-    reaper: Reaper,
+    threads: Threads,
     disk: StateDisk,
     mark: DeathMark,
     zones: Arc<ZoneSet>,
@@ -57,6 +58,15 @@ pub struct Adopter {
     vector: Option<PartialVector>,
     transfer: Transfer,
     deltas: u32,
+}
+
+/// Who does for the adopter what takes long.
+#[derive(Debug)]
+pub struct Threads {
+    /// Frees what is no longer served.
+    pub reaper: Reaper,
+    /// Makes merged maps of what is served.
+    pub merger: Merger,
 }
 
 /// A whole health vector that is arriving.
@@ -98,10 +108,10 @@ enum ArrivingKind {
 
 impl Adopter {
     /// Begins with what was found on disk and publishes it.
-    pub fn new(recovered: Recovered, seed: u64, mark: DeathMark, disk: StateDisk, published: Arc<Published>, reaper: Reaper) -> Self {
+    pub fn new(recovered: Recovered, seed: u64, mark: DeathMark, disk: StateDisk, published: Arc<Published>, threads: Threads) -> Self {
         let mut adopter = Self {
             published,
-            reaper,
+            threads,
             disk,
             mark,
             zones: Arc::new(recovered.zones),
@@ -155,7 +165,26 @@ impl Adopter {
 
     fn publish(&mut self) {
         let view = self.view();
-        self.reaper.retire(self.published.swap(view));
+        self.threads.reaper.retire(self.published.swap(view));
+        self.begin_merging();
+    }
+
+    fn begin_merging(&mut self) {
+        if !self.threads.merger.is_busy()
+            && let Some(job) = self.steering.next_merge()
+        {
+            self.threads.merger.begin(job);
+        }
+    }
+
+    /// Puts a map in force that was made beside what is served.
+    pub fn take_merged(&mut self) {
+        let Some(merged) = self.threads.merger.take() else { return };
+        if self.steering.put_merged(merged) {
+            self.publish();
+        } else {
+            self.begin_merging();
+        }
     }
 
     /// Forgets the transfer under way, if any.

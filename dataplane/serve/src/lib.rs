@@ -18,6 +18,7 @@ mod explain;
 mod link;
 mod locations;
 mod log;
+mod merger;
 mod mmdb;
 mod panics;
 pub mod published;

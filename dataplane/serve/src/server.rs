@@ -18,7 +18,7 @@ use geodns_engine::zones::ZoneSet;
 use geodns_link::frame::Ownership;
 use mio::Waker;
 
-use crate::adopter::Adopter;
+use crate::adopter::{Adopter, Threads};
 use crate::config::Config;
 use crate::counters::WorkerCounters;
 use crate::disk::deathmark::DeathMark;
@@ -26,6 +26,7 @@ use crate::disk::recovery::recover;
 use crate::disk::state::{Paths, StateDisk, take_directory};
 use crate::link::{Bell, Identity, LinkServer, Parts, bind_socket};
 use crate::locations::Locations;
+use crate::merger::Merger;
 use crate::published::Published;
 use crate::reaper::Reaper;
 use crate::responder::{RateClock, Responder};
@@ -77,6 +78,7 @@ impl Server {
     /// One sentence that says why this cannot run.
     pub fn start(settings: &Settings) -> Result<Self, String> {
         panics::report_in_log();
+        sys::return_large_blocks();
         check_addresses(&settings.listen)?;
         settings.listen.iter().try_for_each(|addr| find_out_whether_free(*addr))?;
         // Before root's powers are given up: only with them may the receive buffer exceed what the machine allows everybody.
@@ -203,8 +205,9 @@ fn load(settings: &Settings, bell: &Bell, published: &Arc<Published>) -> Result<
     )
     .map_err(fail)?;
     let (reaper, _) = Reaper::start().map_err(fail)?;
+    let threads = Threads { reaper, merger: Merger::start(bell.waker()).map_err(fail)? };
     let served = recovered.served.map_or_else(|| "nothing".to_owned(), |triple| triple_text(&triple));
-    let mut adopter = Adopter::new(recovered, seed, mark, disk, Arc::clone(published), reaper);
+    let mut adopter = Adopter::new(recovered, seed, mark, disk, Arc::clone(published), threads);
     adopter.set_options(config.options, config.sticky_prefix);
     adopter.set_locations(locations.in_force());
     if locations.lacks_any() {

@@ -45,6 +45,16 @@ impl<V: Copy> AddressMap<V> {
         }
     }
 
+    /// Ranges of both families.
+    pub fn len(&self) -> usize {
+        self.v4.len().saturating_add(self.v6.len())
+    }
+
+    /// Never true: a map covers every address.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
     /// True when no address of either family differs from the others of it.
     pub fn is_uniform(&self) -> bool {
         self.v4.is_uniform() && self.v6.is_uniform()

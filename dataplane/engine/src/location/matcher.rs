@@ -69,9 +69,16 @@ impl Matcher {
         self.merged.is_some()
     }
 
-    /// Ranges of the merged map, for status and for tests.
-    pub fn merged_ranges(&self) -> usize {
-        self.merged.as_ref().map_or(0, |map| map.v4.len().saturating_add(map.v6.len()))
+    /// Memory of the merged map.
+    pub fn merged_bytes(&self) -> usize {
+        self.merged.as_ref().map_or(0, |map| map.v4.bytes().saturating_add(map.v6.bytes()))
+    }
+
+    /// Ranges that merging goes through: those of the lists and of the databases that are asked.
+    pub fn source_ranges(&self, locations: &LocationSet) -> usize {
+        let lists = self.lists.iter().map(|list| list.set.len());
+        let tables = locations.that_provide(self.rules.places().wants()).map(|table| table.ranges().len());
+        lists.chain(tables).fold(self.rules.subnets().len(), usize::saturating_add)
     }
 
     /// The same matcher with a merged map.

@@ -73,6 +73,11 @@ impl<A: Address, V: Copy> RangeMap<A, V> {
         self.starts.is_empty()
     }
 
+    /// Memory that the map takes, without the map itself.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.starts).saturating_add(size_of_val(&*self.values)).saturating_add(size_of_val(&*self.index))
+    }
+
     /// True when every address has the same value.
     pub fn is_uniform(&self) -> bool {
         self.starts.len() == 1

@@ -3,11 +3,12 @@
 //! Rule sets are shared by records with equal rules, values have dense slots, lists are flattened once. Nothing that a view in use still reads is ever changed or
 //! given to somebody else: slots and rule sets are reused only when the last rrset that names them is gone from every view.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Weak};
 
 use super::health::Slot;
+use super::merging::{MergeJob, Merged};
 use super::sticky::StickyPrefix;
 use super::{HealthTable, Steered, SteeringTables, steered};
 use crate::location::address::is_network;
@@ -18,6 +19,12 @@ use crate::spec::{HealthEntry, Prefix, SteeringSpec, ValueId};
 /// Merged maps that are kept. A map of a country database is about 3 MiB, so these are at most some 200 MiB; records with equal rules share one, and few installations
 /// have more than a handful of different rule sets.
 pub const MAX_MERGED_MAPS: usize = 64;
+
+/// Memory of all merged maps. A whole city database takes 50 MiB a map when nothing merges, and 64 of those would be more than small machines have.
+const MAX_MERGED_BYTES: usize = 512 * 1024 * 1024;
+
+/// Ranges of sources that one look for stale matchers merges at once: a millisecond. What is more is a job for another thread.
+const RANGES_AT_ONCE: usize = 20_000;
 
 /// Rrsets compiled before unused ones are looked for the first time.
 const FIRST_SWEEP: usize = 1024;
@@ -79,6 +86,8 @@ pub struct SteeringEditor {
     free_rule_sets: Vec<u32>,
     /// Rule sets whose matcher must be made anew.
     stale: HashSet<u32>,
+    /// Rule sets in force without a merged map that should have one.
+    unmerged: BTreeSet<u32>,
     /// The id in each slot; 0 where a slot is free.
     ids: Vec<ValueId>,
     slots: HashMap<ValueId, Slot, IdHashing>,
@@ -99,6 +108,7 @@ impl Default for SteeringEditor {
             rule_set_numbers: HashMap::new(),
             free_rule_sets: Vec::new(),
             stale: HashSet::new(),
+            unmerged: BTreeSet::new(),
             ids: Vec::new(),
             slots: HashMap::default(),
             free_slots: Vec::new(),
@@ -328,34 +338,94 @@ impl SteeringEditor {
         (Arc::clone(&self.tables), Arc::clone(&self.health))
     }
 
+    /// Puts stale rule sets in force: merged where that is done in no time, else for now without a map.
     fn renew_matchers(&mut self) {
         let mut stale: Vec<u32> = self.stale.drain().collect();
         stale.sort_unstable();
         let tables = Arc::make_mut(&mut self.tables);
         tables.matchers.resize(self.rule_sets.len(), None);
         for number in &stale {
+            self.unmerged.remove(number);
             if let Some(matcher) = tables.matchers.get_mut(*number as usize) {
                 *matcher = None;
             }
         }
-        let (mut merged, _) = tables.merged_maps();
+        let mut room = Room::beside(tables);
+        let mut at_once = RANGES_AT_ONCE;
         for number in stale {
             let place = number as usize;
             let Some(Some(interned)) = self.rule_sets.get(place) else { continue };
             let lists = &self.lists;
             let matcher = Matcher::new(Arc::clone(&interned.rules), |name| lists.get(name).map(|list| Arc::clone(&list.set)));
-            let wanted = merged < MAX_MERGED_MAPS && !matcher.is_plain(&tables.locations);
-            let matcher = match wanted.then(|| matcher.clone().merge(&tables.locations)) {
-                Some(Ok(with_map)) => {
-                    merged = merged.saturating_add(1);
-                    with_map
-                }
-                // Past the limit, or more ranges than can be counted: asking the sources is slower and as right.
-                Some(Err(_)) | None => matcher,
+            let ranges = matcher.source_ranges(&tables.locations);
+            let merged = if matcher.is_plain(&tables.locations) {
+                None
+            } else if room.is_taken() || ranges > at_once {
+                self.unmerged.insert(number);
+                None
+            } else {
+                at_once = at_once.saturating_sub(ranges);
+                matcher.clone().merge(&tables.locations).ok().inspect(|merged| room.take(merged))
             };
             if let Some(entry) = tables.matchers.get_mut(place) {
-                *entry = Some(Arc::new(matcher));
+                *entry = Some(Arc::new(merged.unwrap_or(matcher)));
             }
         }
+    }
+
+    /// The next map to be made for what `tables` gave last, if one is wanted and there is room. Whoever runs it returns it to `put_merged` before asking again.
+    pub fn next_merge(&self) -> Option<MergeJob> {
+        if Room::beside(&self.tables).is_taken() {
+            return None;
+        }
+        let rule_set = *self.unmerged.first()?;
+        let unmerged = Arc::clone(self.tables.matchers.get(rule_set as usize)?.as_ref()?);
+        Some(MergeJob { rule_set, unmerged, locations: Arc::clone(&self.tables.locations) })
+    }
+
+    /// Takes a map that was made; true when it is in force now. One that was overtaken by a change is not.
+    pub fn put_merged(&mut self, merged: Merged) -> bool {
+        let Merged { rule_set, unmerged, matcher } = merged;
+        let in_force = self.tables.matchers.get(rule_set as usize).and_then(Option::as_ref);
+        if self.stale.contains(&rule_set) || !in_force.is_some_and(|in_force| Arc::ptr_eq(in_force, &unmerged)) {
+            return false;
+        }
+        self.unmerged.remove(&rule_set);
+        let Some(matcher) = matcher else { return false };
+        if !Room::beside(&self.tables).holds(&matcher) {
+            // The next one would be as large, made for nothing. Asking the sources is slower and as right.
+            self.unmerged.clear();
+            return false;
+        }
+        if let Some(entry) = Arc::make_mut(&mut self.tables).matchers.get_mut(rule_set as usize) {
+            *entry = Some(Arc::new(matcher));
+        }
+        true
+    }
+}
+
+/// What is left of `MAX_MERGED_MAPS` and `MAX_MERGED_BYTES`.
+struct Room {
+    maps: usize,
+    bytes: usize,
+}
+
+impl Room {
+    fn beside(tables: &SteeringTables) -> Self {
+        let (maps, bytes) = tables.merged_maps();
+        Self { maps: MAX_MERGED_MAPS.saturating_sub(maps), bytes: MAX_MERGED_BYTES.saturating_sub(bytes) }
+    }
+
+    fn is_taken(&self) -> bool {
+        self.maps == 0 || self.bytes == 0
+    }
+
+    fn holds(&self, matcher: &Matcher) -> bool {
+        self.maps > 0 && matcher.merged_bytes() <= self.bytes
+    }
+
+    fn take(&mut self, matcher: &Matcher) {
+        self.maps = self.maps.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(matcher.merged_bytes());
     }
 }

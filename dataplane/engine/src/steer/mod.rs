@@ -6,6 +6,7 @@
 mod block;
 mod editor;
 mod health;
+mod merging;
 mod nearest;
 mod picked;
 mod pool;
@@ -20,6 +21,7 @@ use std::net::IpAddr;
 
 pub use editor::{HealthUpdate, MAX_MERGED_MAPS, SteeringEditor};
 pub use health::{HealthTable, Slot, Word};
+pub use merging::{MergeJob, Merged};
 pub use picked::{Candidate, Picked};
 pub use pool::{PoolState, Serving, Standing};
 pub use steered::Steered;

@@ -48,11 +48,9 @@ impl SteeringTables {
         self.largest_choice
     }
 
-    /// Number of merged maps, at most `MAX_MERGED_MAPS`, and their ranges together.
+    /// Number of merged maps, at most `MAX_MERGED_MAPS`, and their bytes together.
     pub fn merged_maps(&self) -> (usize, usize) {
         let merged = self.matchers.iter().flatten().filter(|matcher| matcher.is_merged());
-        merged.fold((0, 0), |(maps, ranges): (usize, usize), matcher| {
-            (maps.saturating_add(1), ranges.saturating_add(matcher.merged_ranges()))
-        })
+        merged.fold((0, 0), |(maps, bytes): (usize, usize), matcher| (maps.saturating_add(1), bytes.saturating_add(matcher.merged_bytes())))
     }
 }

@@ -462,6 +462,60 @@ fn past_the_limit_of_merged_maps_rules_decide_alike() {
     }
 }
 
+/// A list of 30,000 networks, every second /24 from 10.0.0.0 on: too many to be merged at once.
+fn many_offices(first: u32) -> Vec<Prefix> {
+    let network = |number: u32| Prefix { addr: IpAddr::V4(((10 << 24) | ((2 * number + first) << 8)).into()), length: 24 };
+    (0..30_000).map(network).collect()
+}
+
+/// The value that a client gets, and the scope.
+fn answer_now(editor: &mut SteeringEditor, steered: &Steered, from: &str) -> (u8, u8) {
+    let (tables, health) = editor.tables();
+    let mut picked = Picked::new();
+    let decision = decide(&tables, &health, steered, &client(from), &mut FastRng::from_seed(1), &mut picked, &mut NoTrace);
+    (picked.rdatas(steered).map(|rdata| rdata[3]).next().unwrap(), decision.scope)
+}
+
+#[test]
+fn what_takes_long_to_merge_is_right_before_it_is_merged() {
+    let mut editor = SteeringEditor::new();
+    let by_list = RuleSpec { lists: vec!["office".into()], ..rule(0) };
+    let record = four_pools(vec![by_list, subnet_rule(0, &["10.0.1.0/24"]), rule(3)]);
+    let other = four_pools(vec![RuleSpec { lists: vec!["office".into()], ..rule(0) }, rule(0)]);
+    let steered = editor.compile(&record.owner, 1, 60, record.spec).unwrap();
+    let _kept = editor.compile(&other.owner, 1, 60, other.spec).unwrap();
+    editor.put_list("office".into(), many_offices(0)).unwrap();
+    assert_eq!(answer_now(&mut editor, &steered, "10.0.0.1"), (1, 24));
+    assert_eq!(editor.tables().0.merged_maps().0, 0, "nothing waits for a merged map");
+
+    let overtaken = editor.next_merge().unwrap().run();
+    editor.put_list("office".into(), many_offices(1)).unwrap();
+    assert!(!editor.put_merged(overtaken), "the list has changed since");
+    assert_eq!(answer_now(&mut editor, &steered, "10.0.0.1"), (4, 24));
+
+    let overtaken = editor.next_merge().unwrap().run();
+    editor.tables();
+    editor.put_list("office".into(), many_offices(0)).unwrap();
+    editor.tables();
+    assert!(!editor.put_merged(overtaken), "and it is in force already");
+
+    let mut maps = 0;
+    while let Some(job) = editor.next_merge() {
+        assert!(editor.put_merged(job.run()));
+        maps += 1;
+    }
+    assert_eq!((maps, editor.tables().0.merged_maps().0), (2, 2));
+    assert_eq!(answer_now(&mut editor, &steered, "10.0.0.1"), (1, 24));
+
+    editor.put_list("office".into(), many_offices(1)).unwrap();
+    editor.tables();
+    let failed = editor.next_merge().unwrap().give_up();
+    assert!(!editor.put_merged(failed));
+    assert!(editor.put_merged(editor.next_merge().unwrap().run()), "the next rule set has its turn");
+    assert!(editor.next_merge().is_none(), "what failed is not tried again until something changes");
+    assert_eq!(answer_now(&mut editor, &steered, "10.0.1.1").0, 1);
+}
+
 #[test]
 fn lists_steer_and_change_without_the_record() {
     let mut editor = SteeringEditor::new();

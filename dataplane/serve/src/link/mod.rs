@@ -183,6 +183,7 @@ impl LinkServer {
             LISTENER => self.accept(),
             WAKER => {
                 self.adopter.take_disk_news();
+                self.adopter.take_merged();
                 if let Some(locations) = self.locations.take_news() {
                     self.adopter.set_locations(locations);
                 }
