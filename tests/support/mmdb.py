@@ -52,7 +52,9 @@ def write_grid(path: Path, depth: int, places: Sequence[tuple[str, float, float]
     A place is (country, latitude, longitude). Written by hand, because a million networks take the writer library minutes; the search tree
     is complete, so nodes are numbers in a row.
     """
-    records = [{"country": {"iso_code": code}, "location": {"latitude": latitude, "longitude": longitude}} for code, latitude, longitude in places]
+    records = [
+        {"country": {"iso_code": code}, "location": {"latitude": latitude, "longitude": longitude}} for code, latitude, longitude in places
+    ]
     encoded = [_encode(record) for record in records]
     offsets = list(itertools.accumulate((len(each) for each in encoded), initial=0))[:-1]
     nodes, leaves = 2**depth - 1, 2**depth

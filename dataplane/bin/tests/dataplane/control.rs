@@ -112,6 +112,8 @@ impl Control {
                 Ok(0) => return Heard::Closed,
                 Ok(length) => self.buffer.push(&bytes[..length]),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Heard::Closed,
+                // A process that was frozen and goes on: with a time limit the kernel does not begin the read anew.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => panic!("the link fell silent: {error}"),
             }
         }
