@@ -5,9 +5,10 @@ from __future__ import annotations
 import array
 import itertools
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
@@ -29,10 +30,15 @@ CLIENTS = {
 
 def write_country_database(path: Path, networks: dict[str, str], *, flat: bool = False) -> Path:
     """Writes network → country code as an .mmdb: MaxMind's nested schema, or with `flat` a plain `country_code`."""
-    writer = MMDBWriter(6, "Test-Country", languages=["en"], description="made by a test", ipv4_compatible=True)
-    for network, country in networks.items():
-        record = {"country_code": country} if flat else {"country": {"iso_code": country}}
-        writer.insert_network(IPSet([network]), record)
+    records = {network: {"country_code": code} if flat else {"country": {"iso_code": code}} for network, code in networks.items()}
+    return write_database(path, records, "Test-Country")
+
+
+def write_database(path: Path, records: Mapping[str, Mapping[str, Any]], database_type: str) -> Path:
+    """Writes network → record, in MaxMind's words, as an .mmdb."""
+    writer = MMDBWriter(6, database_type, languages=["en"], description="made by a test", ipv4_compatible=True)
+    for network, record in records.items():
+        writer.insert_network(IPSet([network]), dict(record))
     writer.to_db_file(str(path))
     return path
 
