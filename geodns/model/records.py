@@ -101,8 +101,8 @@ def _is_lenient(data: Mapping[str, object]) -> bool:
 def _parse_owner(apex: Name, name: str | Name, data: Mapping[str, object], findings: Findings) -> Name | None:
     try:
         owner = name if isinstance(name, Name) else names.parse_name(name, apex)
-        written = data.get("name", owner)
-        if written is not owner and (not isinstance(written, str) or names.parse_name(written, apex) != owner):
+        written = data.get("name", name)
+        if written != name and (not isinstance(written, str) or names.parse_name(written, apex) != owner):
             findings.error("/name", "name-mismatch", f"`name` is {quote(written)} and the record is at {names.to_text(owner, apex)}")
     except InvalidInput as error:
         findings.extend(error.problems)

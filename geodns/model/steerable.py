@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from geodns.model import names
+from geodns.model.fields import pack_ipv4
 from geodns.model.findings import Findings, quote
 from geodns.model.names import BadName, Name
 
@@ -53,6 +54,8 @@ def _parse_address(kind: type[IPv4Address] | type[IPv6Address], value: object, f
     if value is None or value == "":
         findings.fault(pointer, "missing-value", "the value is empty; write an address or remove it")
         return None
+    if kind is IPv4Address and isinstance(value, str) and (packed := pack_ipv4(value)):
+        return SteerableValue(value, packed)
     try:
         address = kind(value if isinstance(value, str) else "")  # octoDNS makes texts of other values, none of which is an address
     except AddressValueError:

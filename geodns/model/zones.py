@@ -11,7 +11,7 @@ Pointers are `/OWNER/TYPE`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from geodns.errors import Problem
@@ -21,6 +21,8 @@ from geodns.model.names import Name
 from geodns.model.rdata import AAAA, CNAME, DNAME, DS, MAX_RDATA, MX, NS, NSEC, NSEC3, RRSIG, SRV, A
 from geodns.model.record import Rrset
 from geodns.model.records import MAX_TTL
+
+Labels = tuple[bytes, ...]
 
 KEY, NXT, DNSKEY, NSEC3PARAM = 25, 30, 48, 51
 
@@ -141,24 +143,27 @@ class _OwnerCheck:
 
 @dataclass(slots=True)
 class _ZoneCheck:
-    """`cuts` are the delegated names, `dnames` those whose subtree is elsewhere; both are few even in a zone of millions."""
+    """`cuts` are the delegated names, `dnames` those whose subtree is elsewhere; both are few even in a zone of millions.
+
+    They are kept by their labels, whose hashes Python remembers: that of a dnspython name is computed octet by octet each time.
+    """
 
     apex: Name
     owners: Mapping[Name, Sequence[Rrset]]
     findings: Findings
-    cuts: set[Name] = field(default_factory=set)
-    dnames: set[Name] = field(default_factory=set)
+    cuts: set[Labels] = field(default_factory=set)
+    dnames: set[Labels] = field(default_factory=set)
     has_apex_ns: bool = False
 
     def collect(self) -> None:
         for owner, rrsets in self.owners.items():
             for rrset in rrsets:
                 if rrset.rtype == NS and owner != self.apex:
-                    self.cuts.add(owner)
+                    self.cuts.add(owner.labels)
                 elif rrset.rtype == NS:
                     self.has_apex_ns = True
                 elif rrset.rtype == DNAME:
-                    self.dnames.add(owner)
+                    self.dnames.add(owner.labels)
 
     def run(self) -> None:
         for owner, rrsets in self.owners.items():
@@ -176,14 +181,15 @@ class _ZoneCheck:
         return place_of(self.apex, owner, rtype)
 
     def _judge_ancestors(self, owner: Name, rrsets: Sequence[Rrset]) -> None:
-        for ancestor in ancestors(owner, self.apex):
+        for ancestor in self._above(owner):
             if ancestor in self.dnames:
+                dname = names.to_text(names.of_labels(ancestor), self.apex)
                 self.findings.warn(
                     self._place(owner, rrsets[0].rtype),
                     "below-dname",
-                    f"the DNAME at {names.to_text(ancestor, self.apex)} hides everything below it (RFC 6672 §2.4); remove one of them",
+                    f"the DNAME at {dname} hides everything below it (RFC 6672 §2.4); remove one of them",
                 )
-        at_cut = owner in self.cuts
+        at_cut = owner.labels in self.cuts
         if not at_cut and self._cut_above(owner) is None:
             return
         for rrset in rrsets:
@@ -220,9 +226,9 @@ class _ZoneCheck:
         """
         found = self._find(target)
         types = {rrset.rtype for rrset in found}
-        cut = target if target in self.cuts else self._cut_above(target)
+        cut = target.labels if target.labels in self.cuts else self._cut_above(target)
         if cut is not None and not types & _GLUE:
-            needs_glue = rtype == NS and cut == owner
+            needs_glue = rtype == NS and cut == owner.labels
             return ("missing-glue", "lies below the delegation and has no address here; add its A or AAAA") if needs_glue else None
         if rtype == CNAME:
             if not found and not self._is_below_dname(target):
@@ -259,11 +265,15 @@ class _ZoneCheck:
                 return None
         return "cname-chain", f"begins a chain of more than {_MAX_CHAIN} CNAMEs, which is cut off there; shorten it"
 
-    def _cut_above(self, name: Name) -> Name | None:
-        return next((ancestor for ancestor in ancestors(name, self.apex) if ancestor in self.cuts), None) if self.cuts else None
+    def _above(self, name: Name) -> Iterator[Labels]:
+        """The labels of the names above `name`, up to and with the apex."""
+        return (name.labels[start:] for start in range(1, len(name.labels) - len(self.apex.labels) + 1))
+
+    def _cut_above(self, name: Name) -> Labels | None:
+        return next((ancestor for ancestor in self._above(name) if ancestor in self.cuts), None) if self.cuts else None
 
     def _is_below_dname(self, name: Name) -> bool:
-        return bool(self.dnames) and any(ancestor in self.dnames for ancestor in ancestors(name, self.apex))
+        return bool(self.dnames) and any(ancestor in self.dnames for ancestor in self._above(name))
 
 
 # Where the target name begins in the rdata.
@@ -272,7 +282,7 @@ _TARGET_OFFSETS = {NS: 0, CNAME: 0, MX: 2, SRV: 6}
 
 def ancestors(name: Name, apex: Name) -> list[Name]:
     """The names above `name`, up to and with the apex."""
-    return [Name(name.labels[start:]) for start in range(1, len(name.labels) - len(apex.labels) + 1)]
+    return [names.of_labels(name.labels[start:]) for start in range(1, len(name.labels) - len(apex.labels) + 1)]
 
 
 def place_of(apex: Name, owner: Name, rtype: int) -> str:

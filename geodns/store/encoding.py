@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 
 import dns.name
 
+from geodns.model import names
 from geodns.model.record import Soa
 from geodns.model.steering import Network
 
@@ -61,9 +62,8 @@ def name_to_wire(name: dns.name.Name) -> bytes:
 
 
 def name_from_wire(wire: bytes) -> dns.name.Name:
-    """An uncompressed wire-form name as a dnspython name."""
-    name, _ = dns.name.from_wire(wire, 0)
-    return name
+    """An uncompressed wire-form name, as the store has it, as a dnspython name."""
+    return names.from_wire(wire)
 
 
 def pack_body(rdatas: Sequence[bytes]) -> bytes:

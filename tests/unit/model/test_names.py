@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dns.name
 import pytest
 
 from geodns.errors import InvalidInput
@@ -99,3 +100,14 @@ def test_sort_keys_order_names_as_rfc4034_6_1() -> None:
 def test_names_in_rdata_keep_their_case_and_end_in_the_origin() -> None:
     assert names.to_wire("WwW", APEX) == b"\3WwW\7example\3com\0"
     assert names.wire_to_text(names.to_wire("WwW.Example.NET.", APEX)) == ("WwW.Example.NET.", 17)
+
+
+@pytest.mark.parametrize("text", [".", "example.com.", "*.EXAMPLE.com.", "a\\.b.example.", "\\000\\255.example."])
+def test_a_name_of_trusted_labels_is_the_name_that_dnspython_makes(text: str) -> None:
+    made = dns.name.from_text(text)
+    ours = names.of_labels(list(made.labels))
+    assert ours == made
+    assert hash(ours) == hash(made)
+    assert (ours.to_text(), ours.labels, ours.is_absolute()) == (made.to_text(), made.labels, True)
+    with pytest.raises(TypeError):
+        ours.labels = ()

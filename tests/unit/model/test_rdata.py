@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 import pytest
 
 from geodns.errors import errors_in
-from geodns.model import names, rdata
-from geodns.model.fields import BadRdata
+from geodns.model import names, rdata, steerable
+from geodns.model.fields import Address, BadRdata
+from geodns.model.findings import Findings
 
 APEX = names.parse_zone_name("example.com")
 
@@ -168,3 +170,27 @@ def test_generic_forms_are_the_types_they_number() -> None:
     assert rdata.rtype_from_text("type1") == rdata.A
     assert rdata.rtype_to_text(65280) == "TYPE65280"
     assert rdata.from_text(rdata.A, "\\# 4 c0000201", APEX) == b"\xc0\0\2\1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("192.0.2.1", "0.0.0.0", "255.255.255.255", "10.20.30.249", "192.0.2", "192.0.2.1.", "192.0.2.01", "192.0.2.256", "0x7f.0.0.1"),
+        *("1", " 192.0.2.1", "192.0.2.1 ", "192.0.2.1\n", "192.0.2.1\0", "192.0.2.\u0661", "192.0.2.\ud800", "", "::1", "1.2.3.4.5"),
+        *("1921.0.2.1", "1.2.3.", ".1.2.3", "1..2.3"),
+    ],
+)
+def test_an_ipv4_address_is_what_the_standard_library_takes_for_one(text: str) -> None:
+    try:
+        expected: bytes | None = ipaddress.IPv4Address(text).packed
+    except ipaddress.AddressValueError:
+        expected = None
+    parsed = steerable.parse(steerable.A, text, names.ROOT, Findings(), "")
+    assert (None if parsed is None else parsed.rdata) == expected
+    if parsed is not None:
+        assert parsed.text == str(ipaddress.IPv4Address(text))
+    try:
+        taken = Address(ipaddress.IPv4Address).encode(text, names.ROOT)
+    except BadRdata:
+        taken = None
+    assert taken == expected
