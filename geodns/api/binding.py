@@ -83,12 +83,14 @@ Handler = Callable[[Call[Any, Any, Any]], Awaitable[Reply | web.StreamResponse]]
 class RawBody:
     """A body that is not, or not only, JSON: the media types that the route takes, and how long it may be.
 
-    With a `model`, `application/json` is taken too, within the limit of JSON.
+    With a `model`, `application/json` is taken too, within the limit of JSON. What comes as one of `streamed` is left to the handler, who
+    reads it from the request while it arrives; `body` is then empty.
     """
 
     media_types: tuple[str, ...]
     limit: int
     model: type[BaseModel] | None = None
+    streamed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ async def _read_body(request: web.Request, model: type[BaseModel] | RawBody | No
         if model.model is not None and request.content_type in bodies.JSON_TYPES:
             return await _read_body(request, model.model)
         bodies.check_media_type(request, frozenset(model.media_types))
-        return await bodies.read_bytes(request, model.limit)
+        return b"" if request.content_type in model.streamed else await bodies.read_bytes(request, model.limit)
     raw = await bodies.read_json(request)
     try:
         # Strict: JSON has types of its own, and neither "1" nor true is 1.

@@ -1,8 +1,7 @@
 """Whole zones: `/zones/{zone}/export` and `/zones/{zone}/import`.
 
-Three forms come in: octoDNS's YAML, master files (RFC 1035 §5), and JSON lines, which `geodns apply` sends: a head with SOA, serial
-and default ttl, then one record a line. Only the last holds everything that a zone has in one stream, and it is read a line at a time,
-so that a large import does not hold up the event loop.
+Three forms come in: octoDNS's YAML, master files (RFC 1035 §5), and JSON lines (`jsonlines`), which `geodns apply` sends. Only the last
+holds everything that a zone has in one stream, and it alone may be of any size: it is read while it arrives.
 """
 
 from __future__ import annotations
@@ -15,24 +14,21 @@ from itertools import islice
 
 import dns.name
 from aiohttp import web
-from pydantic import ValidationError
 
-from geodns.api.binding import Call, RawBody, Reply, describe_validation, set_common_headers
-from geodns.api.body import IMPORT_LIMIT, parse_json
+from geodns.api.binding import Call, RawBody, Reply, set_common_headers
+from geodns.api.body import IMPORT_LIMIT, LINES_LIMIT, read_pieces
 from geodns.api.common import actor_of, precondition_of, reply_to_changeset, zone_of
-from geodns.api.models import ExportQuery, Format, ImportHead, ImportQuery
+from geodns.api.jsonlines import LinesReader
+from geodns.api.models import ExportQuery, Format, ImportQuery
 from geodns.api.problems import ErrorReply
 from geodns.api.seam import Node
-from geodns.api.soa import make_soa
 from geodns.errors import InvalidInput, Problem, errors_in
 from geodns.model import names
 from geodns.model.findings import Policy
-from geodns.model.record import Rrset, ZoneContents
-from geodns.model.records import parse_record
+from geodns.model.record import ZoneContents
 from geodns.store import records, zones
-from geodns.store.pacing import Pacer
 from geodns.store.requests import ReplaceZone
-from geodns.zonefile import parse_zone_text, write_yaml, write_zone
+from geodns.zonefile import ReadZone, parse_zone_text, write_yaml, write_zone
 
 MEDIA_TYPES = {Format.ZONE: "text/dns", Format.YAML: "application/yaml"}
 """RFC 4027 and RFC 9512."""
@@ -47,7 +43,11 @@ FORMATS = {
 }
 
 # The last three say nothing of the form: they are what clients send when nobody told them, and need ?format=.
-IMPORT_BODY = RawBody((JSON_LINES, *FORMATS, "text/plain", "application/octet-stream", "application/x-www-form-urlencoded"), IMPORT_LIMIT)
+IMPORT_BODY = RawBody(
+    (JSON_LINES, *FORMATS, "text/plain", "application/octet-stream", "application/x-www-form-urlencoded"),
+    IMPORT_LIMIT,
+    streamed=frozenset({JSON_LINES}),
+)
 
 LINES_AT_ONCE = 500
 """Lines made at a time, some tens of kilobytes."""
@@ -82,7 +82,7 @@ async def import_zone(call: Call[Node, ImportQuery, bytes]) -> Reply:
     apex = zone_of(call)
     policy = Policy(allow_loopback=call.node.settings.prober.allow_loopback, denied=call.node.settings.prober.denied)
     if call.request.content_type == JSON_LINES:
-        contents, warnings = await _read_lines(call.body, apex, policy)
+        contents, warnings = await _read_lines(call.request, apex, policy)
     else:
         contents, warnings = await _read_text(call.body, apex, policy, _choose_format(call))
     request = ReplaceZone(contents, force=call.query.force, precondition=precondition_of(call.conditions), dry_run=call.query.dry_run)
@@ -108,51 +108,21 @@ async def _read_text(body: bytes, apex: dns.name.Name, policy: Policy, form: For
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ErrorReply(HTTPStatus.BAD_REQUEST, "malformed-body", "the body is not UTF-8") from None
-    read = await asyncio.to_thread(parse_zone_text, text, apex, form.value, policy)
+    return _judge(await asyncio.to_thread(parse_zone_text, text, apex, form.value, policy))
+
+
+async def _read_lines(request: web.Request, apex: dns.name.Name, policy: Policy) -> tuple[ZoneContents, list[Problem]]:
+    """JSON lines, while they arrive."""
+    reader = await asyncio.to_thread(LinesReader, apex, policy)
+    async for piece in read_pieces(request, LINES_LIMIT):
+        await asyncio.to_thread(reader.feed, piece)
+    return _judge(await asyncio.to_thread(reader.finish))
+
+
+def _judge(read: ReadZone) -> tuple[ZoneContents, list[Problem]]:
     if read.contents is None or errors_in(read.problems):
         raise InvalidInput(read.problems)
     return read.contents, list(read.problems)
-
-
-async def _read_lines(body: bytes, apex: dns.name.Name, policy: Policy) -> tuple[ZoneContents, list[Problem]]:
-    """JSON lines. Problems carry the line as their source; every line is judged before anything is refused."""
-    lines = body.split(b"\n")
-    head = _parse_head(lines[0])
-    problems: list[Problem] = []
-    rrsets: list[Rrset] = []
-    pacer = Pacer()
-    for number, line in enumerate(lines[1:], start=2):
-        if line.strip():
-            rrset, found = _parse_line(line, apex, policy, head.default_ttl)
-            problems += [problem.at(f"line {number}") for problem in found]
-            if rrset is not None:
-                rrsets.append(rrset)
-        await pacer.breathe()
-    if errors_in(problems):
-        raise InvalidInput(problems)
-    soa = None if head.soa is None else make_soa(apex, head.soa, ())
-    return ZoneContents(apex, tuple(rrsets), soa, head.serial, head.default_ttl), problems
-
-
-def _parse_head(line: bytes) -> ImportHead:
-    try:
-        return ImportHead.model_validate(parse_json(line))
-    except ValidationError as error:
-        raise InvalidInput([problem.at("line 1") for problem in describe_validation(error, "", "key")]) from None
-
-
-def _parse_line(line: bytes, apex: dns.name.Name, policy: Policy, default_ttl: int) -> tuple[Rrset | None, list[Problem]]:
-    try:
-        record = parse_json(line)
-    except ErrorReply as error:
-        return None, [Problem("", error.kind, error.detail)]
-    except InvalidInput as error:
-        return None, list(error.problems)
-    name = record.get("name") if isinstance(record, dict) else None
-    if not isinstance(name, str):
-        return None, [Problem("/name", "missing", "the record's name is missing")]
-    parsed = parse_record(apex, name, record, default_ttl=default_ttl, policy=policy)
-    return parsed.rrset, parsed.problems
 
 
 def _file_name(apex: dns.name.Name) -> str:

@@ -91,7 +91,7 @@ def read_zone(
             except OSError as error:
                 sink.report(Place(path, 1), "unreadable", f"the file cannot be read: {error.strerror or error}")
 
-    return _finish(read_all, sink, nameservers)
+    return finish_zone(read_all, sink, nameservers)
 
 
 def parse_zone_text(text: str, apex: Name, form: str, policy: Policy = STRICT, *, nameservers: Collection[Name] | None = None) -> ReadZone:
@@ -105,11 +105,14 @@ def parse_zone_text(text: str, apex: Name, form: str, policy: Policy = STRICT, *
         else:
             read_master_text(text, name + MASTER_SUFFIX, sink)
 
-    return _finish(read_text, sink, nameservers)
+    return finish_zone(read_text, sink, nameservers)
 
 
-def _finish(read: Callable[[], None], sink: Sink, nameservers: Collection[Name] | None) -> ReadZone:
-    """Read, then judge what shows only when everything is there; a broken source is not judged as a zone."""
+def finish_zone(read: Callable[[], None], sink: Sink, nameservers: Collection[Name] | None) -> ReadZone:
+    """Read, then judge what shows only when everything is there; a broken source is not judged as a zone.
+
+    `read` puts everything into the sink. `nameservers` are as in `read_zone`.
+    """
     spool = sink.spool
     try:
         read()

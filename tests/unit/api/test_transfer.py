@@ -124,11 +124,11 @@ async def test_an_import_takes_the_condition_of_the_zone(api: Api) -> None:
         (
             lines({}, [{"name": "@", "type": "NS", "value": "ns.example.net."}, {"name": "bad", "type": "A", "value": "x"}]),
             "application/jsonl",
-            "line 3",
+            "example.com.jsonl:3",
         ),
-        ("{}\n{\n", "application/jsonl", "line 2"),
-        ("{}\n[]\n", "application/jsonl", "line 2"),
-        ('{"colour": 1}\n', "application/jsonl", "line 1"),
+        ("{}\n{\n", "application/jsonl", "example.com.jsonl:2"),
+        ("{}\n[]\n", "application/jsonl", "example.com.jsonl:2"),
+        ('{"colour": 1}\n', "application/jsonl", "example.com.jsonl:1"),
     ],
 )
 async def test_problems_name_their_line(api: Api, body: str, media_type: str, source: str) -> None:
