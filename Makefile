@@ -12,7 +12,8 @@ TEST_WORKERS ?= auto
 BUILD_PACKAGES := venv:python3-venv cc:build-essential
 RUN_PACKAGES := dig:bind9-dnsutils
 TEST_PACKAGES := dig:bind9-dnsutils nginx:nginx-light initdb:postgresql nsd:nsd knotd:knot named:bind9 valgrind:valgrind ip:iproute2
-BENCH_PACKAGES := dnsperf:dnsperf gdnsd:gdnsd nsd:nsd knotd:knot named:bind9 pdns_server:pdns-server
+BENCH_PACKAGES := dnsperf:dnsperf gdnsd:gdnsd nsd:nsd knotd:knot geoip.so:knot-module-geoip named:bind9 \
+	pdns_server:pdns-server libbindbackend.so:pdns-backend-bind libgeoipbackend.so:pdns-backend-geoip
 PACKAGES := $(BUILD_PACKAGES)
 ifneq ($(filter run,$(MAKECMDGOALS)),)
 PACKAGES += $(RUN_PACKAGES)

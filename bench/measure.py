@@ -6,20 +6,25 @@ import math
 import re
 import statistics
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from bench.cases import Case, Subnet
+
+# Of the kernel's CPU-time clocks the precise one.
+CPUCLOCK_SCHED = 2
+ONCE = Path(__file__).resolve().parent / "echo/target/release/geodns-bench-once"
+
 
 def cpu_ns(pid: int) -> int:
-    """Nanoseconds on a CPU of all threads of the process and its children (/proc/PID/task/*/schedstat, first field)."""
-    total = 0
-    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-        for task in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
-            total += int(task.read_text().split()[0])
-    return total
+    """Nanoseconds on a CPU of the process and its children, threads that have ended included: the CPU-time clock of each process, whose
+    number is made from the process's as `clock_getcpuclockid(3)` does."""
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return sum(time.clock_gettime_ns(~process.pid << 3 | CPUCLOCK_SCHED) for process in processes)
 
 
 def pss_mib(pid: int) -> float:
@@ -34,32 +39,53 @@ def pss_mib(pid: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """One run of dnsperf."""
+    """One run of dnsperf. `latencies_s` only when they were asked for, ascending."""
 
     completed: int
     lost: int
     qps: float
-    rcodes: str
+    latencies_s: list[float]
+
+    def latency_us(self, share: float) -> float:
+        """The latency below which that share of the answers came."""
+        return self.latencies_s[min(int(share * len(self.latencies_s)), len(self.latencies_s) - 1)] * 1e6
 
 
-def drive(port: int, queries: Path, *, seconds: float, core: int, transport: str, edns: str | None) -> Drive:
-    """Saturates the server on 127.0.0.1:port from one core."""
+def drive(port: int, queries: Path, case: Case, *, seconds: float, core: int, pace: int = 0, with_latencies: bool = False) -> Drive:
+    """Asks the server on 127.0.0.1:port from one core: as much as it answers, or `pace` queries a second."""
+    if case.is_once:
+        return drive_once(port, queries, seconds, core)
     command = ["taskset", "-c", str(core), "dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", str(queries)]
-    command += ["-l", str(seconds), "-m", transport, "-c", "8", "-q", "64", "-T", "1"]
-    if edns is not None:
-        command += ["-e", "-E", edns]
+    command += ["-l", str(seconds), "-m", case.transport, "-c", "8", "-q", "64", "-T", "1", "-W"]
+    if case.subnet is Subnet.FIXED:
+        command += ["-e", "-E", str(case.edns())]
+    if case.subnet is Subnet.RANDOM:
+        command += ["-B"]
+    if pace:
+        command += ["-Q", str(pace)]
+    if with_latencies:
+        command += ["-v"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=True)
 
     def number(label: str) -> float:
         match = re.search(rf"{label}:\s+([\d.]+)", done.stdout)
         if match is None:
-            raise RuntimeError(f"dnsperf printed no {label!r}:\n{done.stdout}{done.stderr}")
+            raise RuntimeError(f"dnsperf printed no {label!r}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         return float(match.group(1))
 
-    rcodes = re.search(r"Response codes:\s+(.*)", done.stdout)
-    return Drive(
-        int(number("Queries completed")), int(number("Queries lost")), number("Queries per second"), rcodes.group(1) if rcodes else "none"
+    latencies = sorted(
+        float(line.rsplit(" ", 1)[1]) for line in done.stdout.splitlines() if line.startswith("> ") and "timed out" not in line
     )
+    return Drive(int(number("Queries completed")), int(number("Queries lost")), number("Queries per second"), latencies)
+
+
+def drive_once(port: int, queries: Path, seconds: float, core: int) -> Drive:
+    """One query a connection; dnsperf can do that too, but pauses after each."""
+    command = ["taskset", "-c", str(core), str(ONCE), str(port), str(seconds)]
+    with queries.open("rb") as file:
+        done = subprocess.run(command, stdin=file, capture_output=True, text=True, timeout=seconds + 60, check=True)
+    completed, lost = map(int, done.stdout.split())
+    return Drive(completed, lost, completed / seconds, [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,22 +23,24 @@ import dns.exception
 import dns.message
 import dns.query
 
-from bench.cases import ZONE, static_lines
+from bench.cases import CITY_VALUES, ELSEWHERE, EU, STEERED_NAMES, VALUES_EACH, WEIGHTED, ZONE, Case, static_lines
+from bench.locations import write_city
 from tests.support.ending import end
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 ECHO = ROOT / "bench/echo/target/release/geodns-bench-echo"
-READY_WITHIN_S = 120.0
-WEIGHTED = (("192.0.2.10", 3), ("192.0.2.11", 2), ("192.0.2.12", 1))
-EU, ELSEWHERE = "192.0.2.20", "192.0.2.21"
+# geodns reads a zone file of a million names into its database first.
+READY_WITHIN_S = 600.0
+# A city-sized location database is compiled beside the first answers.
+RIGHT_WITHIN_S = 60.0
 
 
 class Server(ABC):
     """One server process on one port."""
 
     name: ClassVar[str]
-    features: ClassVar[frozenset[str]] = frozenset({"static"})
+    features: ClassVar[frozenset[str]] = frozenset({"static", "tcp"})
 
     def __init__(self, directory: Path, core: int, names: int, database: Path) -> None:
         self.directory = directory / self.name
@@ -95,6 +98,16 @@ class Server(ABC):
             time.sleep(0.02)
         raise RuntimeError(f"{self.name} did not answer:\n{(self.directory / 'log').read_text()[-2000:]}")
 
+    def check(self, case: Case) -> None:
+        """Sees to it that what is measured is the right answer."""
+        query = case.query(random.Random(53), self.names)  # noqa: S311 # a workload, not a secret
+        ask = dns.query.tcp if case.transport == "tcp" else dns.query.udp
+        deadline = time.monotonic() + RIGHT_WITHIN_S
+        while complaint := case.complaint(ask(query, "127.0.0.1", port=self.port, timeout=5)):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} answers {case.name} wrongly: {complaint}")
+            time.sleep(0.2)
+
     @property
     def pid(self) -> int:
         """The process whose CPU and memory count."""
@@ -111,7 +124,7 @@ class Echo(Server):
     """The floor: receives, patches, sends."""
 
     name = "echo"
-    features = frozenset({"echo"})
+    features = frozenset({"static", "geo"})
 
     @classmethod
     def installed(cls) -> bool:
@@ -120,12 +133,15 @@ class Echo(Server):
     def configure(self) -> list[str]:
         return [str(ECHO), str(self.port)]
 
+    def check(self, case: Case) -> None:
+        """It answers nothing, in the size of an answer."""
+
 
 class Geodns(Server):
     """`geodns serve`; the dataplane's CPU and memory count, and control is idle on the same core."""
 
     name = "geodns"
-    features = frozenset({"static", "weighted", "geo"})
+    features = frozenset({"static", "tcp", "weighted", "geo"})
 
     @classmethod
     def installed(cls) -> bool:
@@ -135,9 +151,13 @@ class Geodns(Server):
         zones = self.directory / "zones"
         zones.mkdir()
         self.zone_file().rename(zones / f"{ZONE}.zone")
+        (zones / f"{ZONE}.yaml").write_text(self.steered_names())
+        return [sys.executable, "-m", "geodns", "serve"]
+
+    def steered_names(self) -> str:
+        """The zone's dynamic records."""
         pool = ", ".join(f"{{value: {value}, weight: {weight}, status: up}}" for value, weight in WEIGHTED)
-        (zones / f"{ZONE}.yaml").write_text(
-            f"""weighted:
+        return f"""weighted:
   type: A
   ttl: 300
   values: [192.0.2.10]
@@ -152,8 +172,6 @@ country:
       elsewhere: {{values: [{{value: {ELSEWHERE}, status: up}}]}}
     rules: [{{geos: [EU], pool: eu}}, {{pool: elsewhere}}]
 """
-        )
-        return [sys.executable, "-m", "geodns", "serve"]
 
     def environment(self) -> dict[str, str]:
         return {
@@ -175,11 +193,54 @@ country:
         return int(dataplane.pid)
 
 
+class GeodnsSteering(Geodns):
+    """geodns with 10,000 steered names, 100,000 values and a location database of the size of a city one."""
+
+    name = "geodns-steering"
+    features = frozenset({"city"})
+
+    def steered_names(self) -> str:
+        # JSON is YAML, and the reader is quick with it.
+        rules = [{"geos": [geo], "pool": geo.rpartition("-")[2]} for geo in CITY_VALUES if geo]
+        pools = {(geo or "elsewhere").rpartition("-")[2]: values for geo, values in CITY_VALUES.items()}
+        city = {
+            **self.record(next(iter(pools.values()))[0], pools, [*rules, {"pool": "elsewhere"}]),
+            "octodns": {"geodns": {"select": "sticky"}},
+        }
+        many = {}
+        for number in range(STEERED_NAMES):
+            values = [f"10.{number >> 8}.{number & 255}.{value}" for value in range(VALUES_EACH)]
+            many[f"s{number:05}"] = self.record(values[0], {"one": values}, [{"pool": "one"}])
+        return "".join(f"{owner}: {json.dumps(record)}\n" for owner, record in {"city": city, **many}.items())
+
+    @staticmethod
+    def record(value: str, pools: Mapping[str, Sequence[str]], rules: Sequence[Mapping[str, object]]) -> dict[str, object]:
+        """One dynamic A record; values weigh differently, so that a draw is a search."""
+        weighed = {
+            pool: {"values": [{"value": value, "weight": 1 + index % 3, "status": "up"} for index, value in enumerate(values)]}
+            for pool, values in pools.items()
+        }
+        return {"type": "A", "ttl": 300, "values": [value], "dynamic": {"pools": weighed, "rules": rules}}
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "GEODNS_GEO_DATABASES": str(write_city(self.directory / "city.mmdb"))}
+
+
+class GeodnsLimited(Geodns):
+    """geodns with rate limiting at a rate that the bench does not reach."""
+
+    name = "geodns-limited"
+    features = frozenset({"static"})
+
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "GEODNS_RRL_RATE": "100000", "GEODNS_RRL_DRY_RUN": "false"}
+
+
 class Gdnsd(Server):
     """gdnsd with its weighted and geoip plugins."""
 
     name = "gdnsd"
-    features = frozenset({"static", "weighted", "geo"})
+    features = frozenset({"static", "tcp", "weighted", "geo"})
 
     @classmethod
     def installed(cls) -> bool:
@@ -246,7 +307,7 @@ class Knot(Server):
     """Knot with mod-geoip."""
 
     name = "knot"
-    features = frozenset({"static", "weighted", "geo"})
+    features = frozenset({"static", "tcp", "weighted", "geo"})
 
     @classmethod
     def installed(cls) -> bool:
@@ -320,7 +381,7 @@ class PowerDns(Server):
     """PowerDNS with the BIND backend and LUA records; its caches stay on, as they are by default."""
 
     name = "pdns"
-    features = frozenset({"static", "weighted"})
+    features = frozenset({"static", "tcp", "weighted", "geo"})
 
     @classmethod
     def installed(cls) -> bool:
@@ -328,10 +389,13 @@ class PowerDns(Server):
 
     def configure(self) -> list[str]:
         choices = ", ".join(f"{{{weight}, '{value}'}}" for value, weight in WEIGHTED)
-        zone = self.zone_file([f'weighted 300 LUA A "pickwrandom({{{choices}}})"'])
+        country = f"""country 300 LUA A ";if(country('DE')) then return '{EU}' else return '{ELSEWHERE}' end\""""
+        zone = self.zone_file([f'weighted 300 LUA A "pickwrandom({{{choices}}})"', country])
         (self.directory / "named.conf").write_text(f'zone "{ZONE}" {{ type master; file "{zone}"; }};\n')
         (self.directory / "pdns.conf").write_text(
-            f"""launch=bind
+            f"""launch=bind,geoip
+geoip-database-files=mmdb:{self.database}
+edns-subnet-processing=yes
 bind-config={self.directory}/named.conf
 local-address=127.0.0.1
 local-port={self.port}
