@@ -50,7 +50,7 @@ pub(super) fn is_drained(value: &Value, word: Word) -> bool {
 pub struct PoolState {
     /// Weight of the values that are up and not drained.
     pub up: u64,
-    /// Weight of the values that are neither `status: down` nor drained.
+    /// Weight of the values that are neither `status: down`, unless the operator says up, nor drained.
     pub counted: u64,
     /// Weight of the values that are up and drained.
     pub drained: u64,
@@ -62,12 +62,14 @@ impl PoolState {
         for (_, value) in steered.pool_values(pool) {
             let word = health.word(value.slot);
             let weight = u64::from(value.weight);
-            match judge(&value, word) {
+            let standing = judge(&value, word);
+            match standing {
                 Standing::Up => state.up = state.up.saturating_add(weight),
                 Standing::Drained => state.drained = state.drained.saturating_add(weight),
                 Standing::Down => {}
             }
-            if value.status != Status::Down && !is_drained(&value, word) {
+            // The override `up` stands above `status: down` here too, or more would be up than there is.
+            if standing == Standing::Up || (value.status != Status::Down && !is_drained(&value, word)) {
                 state.counted = state.counted.saturating_add(weight);
             }
         }

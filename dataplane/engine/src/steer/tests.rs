@@ -9,6 +9,9 @@ use crate::location::{Country, Location, LocationSet, LocationTable, LocationTab
 use crate::rng::FastRng;
 use crate::spec::*;
 
+/// A case of shares: name, answers, health, and the weights that are drawn from.
+type SharesCase<'a> = (&'a str, usize, Health, Vec<(u8, f64)>);
+
 /// What control says of values.
 type Health = Vec<(ValueId, HealthEntry)>;
 
@@ -167,7 +170,11 @@ fn the_first_pool_that_can_serve_serves() {
     let status = |status| with(failover(), |spec| spec.pools[0].values[0].status = status);
     let min_up = |millionths| with(failover(), |spec| spec.min_up = millionths);
     let drained = || with(failover(), |spec| spec.pools[0].values[0].drained = true);
-    let cases: [Case<'_>; 27] = [
+    let all_of = |mut record: Record| {
+        record.spec.min_up = 1_000_000;
+        record
+    };
+    let cases: [Case<'_>; 29] = [
         ("all up", failover(), vec![], &[1, 2]),
         ("unknown is up", failover(), vec![(99, down())], &[1, 2]),
         ("one down", failover(), vec![(1, down())], &[2]),
@@ -208,7 +215,9 @@ fn the_first_pool_that_can_serve_serves() {
         ("min_up missed, then a pool that has nothing", min_up(250_001), vec![(1, down()), (11, down()), (12, down())], &[2]),
         ("drained does not count for min_up", min_up(1_000_000), vec![(1, operator(Drain))], &[2]),
         ("override down counts for min_up", min_up(300_000), vec![(1, operator(Down))], &[11, 12]),
-        ("status down does not count for min_up", with(status(Status::Down), |spec| spec.min_up = 1_000_000), vec![], &[2]),
+        ("status down does not count for min_up", all_of(status(Status::Down)), vec![], &[2]),
+        ("status down and override up counts for min_up", all_of(status(Status::Down)), vec![(1, operator(Up))], &[1, 2]),
+        ("status down and override up make up for nothing", all_of(status(Status::Down)), vec![(1, operator(Up)), (2, down())], &[11, 12]),
         ("min_up of everything", min_up(1_000_000), vec![(2, down())], &[11, 12]),
     ];
     for (name, record, health, expected) in cases {
@@ -324,6 +333,58 @@ fn shares_follow_weights_ramps_and_failures() {
         }
         let pairs = shares.map(|(value, share)| (seen.get(&value).copied().unwrap_or(0.0), share * f64::from(rounds)));
         assert!(chi_square_passes(&pairs), "{health:?}: {seen:?}");
+    }
+}
+
+/// The probability of a drawn order: the product of each step's share of what is left.
+fn order_probability(weights: &BTreeMap<u8, f64>, order: &[u8]) -> f64 {
+    let mut left: f64 = weights.values().sum();
+    order.iter().fold(1.0, |product, value| {
+        let step = product * weights[value] / left;
+        left -= weights[value];
+        step
+    })
+}
+
+/// Six values of weights far apart, behind them three more.
+#[test]
+fn several_answers_follow_small_weights_also_after_failures() {
+    let ramp = |factor| HealthEntry { factor, ..HealthEntry::default() };
+    let pools = || {
+        let first = [1, 1, 2, 3, 40, 100].into_iter().zip(1..).map(|(weight, number)| value(number, weight)).collect();
+        let second = [1, 5, 2].into_iter().zip(11..).map(|(weight, number)| value(number, weight)).collect();
+        record(vec![pool("first", Some(1), first), pool("second", None, second)], vec![rule(0)])
+    };
+    let whole = [(1, 1.0), (2, 1.0), (3, 2.0), (4, 3.0), (5, 40.0), (6, 100.0)];
+    let dead = |ids: &[ValueId]| ids.iter().map(|id| (*id, down())).collect::<Health>();
+    let cases: [SharesCase<'_>; 6] = [
+        ("one of all", 1, vec![], whole.to_vec()),
+        ("two of all", 2, vec![], whole.to_vec()),
+        ("one of those that are left", 1, dead(&[6, 3]), vec![(1, 1.0), (2, 1.0), (4, 3.0), (5, 40.0)]),
+        ("three of those that are left", 3, dead(&[5, 6]), vec![(1, 1.0), (2, 1.0), (3, 2.0), (4, 3.0)]),
+        (
+            "two, one of which has just come back",
+            2,
+            [dead(&[5]), vec![(6, ramp(50))]].concat(),
+            vec![(1, 1.0), (2, 1.0), (3, 2.0), (4, 3.0), (6, 5.0)],
+        ),
+        ("two of the fallback", 2, dead(&[1, 2, 3, 4, 5, 6]), vec![(11, 1.0), (12, 5.0), (13, 2.0)]),
+    ];
+    for (name, answers, health, weights) in cases {
+        let record = with(pools(), |spec| spec.answers = u16::try_from(answers).ok());
+        let mut bench = Bench::new(&record, &health, LocationSet::default());
+        let here = client("203.0.113.1");
+        let rounds = 100_000_u32;
+        let mut seen: BTreeMap<Vec<u8>, f64> = BTreeMap::new();
+        for _ in 0..rounds {
+            *seen.entry(bench.answer(&here)).or_default() += 1.0;
+        }
+        let weights = BTreeMap::from_iter(weights);
+        let pairs: Vec<(f64, f64)> =
+            seen.iter().map(|(order, seen)| (*seen, order_probability(&weights, order) * f64::from(rounds))).collect();
+        let expected: f64 = pairs.iter().map(|(_, expected)| expected).sum();
+        assert!((expected - f64::from(rounds)).abs() < 1.0, "{name}: an order was never drawn");
+        assert!(seen.keys().all(|order| order.len() == answers) && chi_square_passes(&pairs), "{name}: {seen:?}");
     }
 }
 
@@ -628,19 +689,44 @@ fn sticky_shares_follow_the_weights_of_sites_and_values() {
     assert!(chi_square_passes(&pairs), "{seen:?}");
 }
 
+/// What each of 100,000 clients gets.
+fn kept(record: &Record, health: &[(ValueId, HealthEntry)]) -> Vec<u8> {
+    let mut bench = Bench::new(record, health, LocationSet::default());
+    clients(100_000).map(|here| bench.answer(&here)[0]).collect()
+}
+
 #[test]
 fn one_dead_value_takes_only_its_own_clients_along() {
-    let record = sticky((1..=10).map(|number| value(number, 1)).collect());
-    let answers = |health: &[(ValueId, HealthEntry)]| -> Vec<u8> {
-        let mut bench = Bench::new(&record, health, LocationSet::default());
-        clients(100_000).map(|here| bench.answer(&here)[0]).collect()
-    };
-    let before = answers(&[]);
-    let without = answers(&[(4, down())]);
-    let moved = before.iter().zip(&without).filter(|(a, b)| a != b).count();
-    assert!(before.iter().zip(&without).all(|(a, b)| a == b || *a == 4), "somebody else's client moved");
-    assert!(moved <= 11_000, "{moved}");
-    assert_eq!(answers(&[]), before, "they all return");
+    for number in [3_u8, 12] {
+        let record = sticky((1..=number).map(|number| value(number, 1)).collect());
+        let before = kept(&record, &[]);
+        let dead = number / 2;
+        let without = kept(&record, &[(dead.into(), down())]);
+        let moved = before.iter().zip(&without).filter(|(a, b)| a != b).count();
+        assert!(before.iter().zip(&without).all(|(a, b)| a == b || *a == dead), "{number}: somebody else's client moved");
+        assert!(moved <= 100_000 / usize::from(number) + 1_000, "{number}: {moved}");
+        assert_eq!(kept(&record, &[]), before, "they all return");
+    }
+}
+
+/// A site with one of its two values dead weighs half: besides the clients of the dead value some of the other one leave the site, nobody else moves.
+#[test]
+fn one_dead_value_of_a_shared_site_moves_only_clients_of_the_site() {
+    let names = ["fra1", "nyc1", "sin1", "gru1"];
+    let record =
+        sticky((1_u8..).zip(names.into_iter().flat_map(|name| [name; 2])).map(|(number, name)| at_site(number, 1, name)).collect());
+    let before = kept(&record, &[]);
+    let without = kept(&record, &[(3, down())]);
+    let moves: Vec<(u8, u8)> = before.iter().copied().zip(without.iter().copied()).filter(|(a, b)| a != b).collect();
+    assert!(moves.iter().all(|(from, _)| [3, 4].contains(from)), "a client of another site moved");
+    assert!(moves.iter().all(|(from, to)| *from == 3 || ![3, 4].contains(to)), "who stays at the site keeps the value that is left");
+    // 1/4 of all were at the site; 1/7 are when it weighs 1 of 7. Of the dead value's 1/8 all move, of the other's 1/8 those who leave.
+    let expected = 100_000.0 * (1.0 / 8.0 + 1.0 / 8.0 * (1.0 - 4.0 / 7.0));
+    let stayed = 100_000.0 - expected;
+    #[allow(clippy::cast_precision_loss)]
+    let gone = moves.len() as f64;
+    assert!(chi_square_passes(&[(gone, expected), (100_000.0 - gone, stayed)]), "{gone} moved, {expected} expected");
+    assert_eq!(kept(&record, &[]), before, "they all return");
 }
 
 #[test]
