@@ -94,10 +94,10 @@ class Plane:
     _databases: int = 0
     _stored: list[StoredSteered] = field(default_factory=list)
 
-    async def load(self, world: Document) -> None:
-        """Puts databases, lists and records in force."""
+    async def load(self, world: Document, *files: Path) -> None:
+        """Puts databases, lists and records in force. `files` are databases that are there already."""
         paths = [self._write_database(each) for each in world["databases"]]
-        await self._configure(paths)
+        await self._configure([*paths, *map(str, files)])
         self._stored = [self._store(record) for record in world["records"]]
         rrsets: dict[bytes, list[bytes]] = defaultdict(list)
         for name, data in STATIC.items():
