@@ -28,11 +28,22 @@ class Authority:
         )  # fmt: skip
         return authority
 
+    def create_below(self, directory: Path) -> Authority:
+        """An intermediate authority, signed by this one, in a directory of its own."""
+        below = Authority(directory)
+        request, extensions = directory / "ca.csr", directory / "ca.ext"
+        extensions.write_text("basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign\n")
+        _openssl("req", *_NEW_KEY, "-keyout", directory / "ca.key", "-out", request, "-subj", "/CN=test intermediate CA")
+        _openssl(
+            "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.directory / "ca.key", "-CAcreateserial",
+            "-days", 3650, "-extfile", extensions, "-out", below.certificate,
+        )  # fmt: skip
+        return below
+
     def issue(self, name: str, *, days: int = 90, not_before: str = "", not_after: str = "") -> tuple[Path, Path]:
         """A server certificate for a DNS name, and its key; `not_before` and `not_after` are YYYYMMDDHHMMSSZ and may lie in the past."""
-        stem = self.directory / f"{name}-{not_after or days}"
-        request, key, certificate = stem.with_suffix(".csr"), stem.with_suffix(".key"), stem.with_suffix(".pem")
-        extensions = stem.with_suffix(".ext")
+        stem = f"{name}-{not_after or days}"
+        request, key, certificate, extensions = (self.directory / f"{stem}.{kind}" for kind in ("csr", "key", "pem", "ext"))
         extensions.write_text(f"subjectAltName=DNS:{name}\nextendedKeyUsage=serverAuth\n")
         _openssl("req", *_NEW_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
         if not_after:

@@ -39,7 +39,7 @@ class GrpcServer:
 def serving_grpc(certificate: tuple[Path, Path] | None = None) -> Iterator[GrpcServer]:
     """A server on loopback; services that nobody set are not known to it, and it as a whole is serving."""
     arguments = [sys.executable, "-m", __name__, *(str(path) for path in certificate or ())]
-    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdin is not None
     assert process.stdout is not None
     try:

@@ -1,6 +1,7 @@
 """Servers that misbehave on purpose: refuse, hang, reset, drip, close early, answer garbage or without end. Real sockets, on loopback.
 
 Each is an async context manager that gives its port; all are listed in `HOSTILE` so that a test can run through them by name.
+`in_a_thread` runs such servers for tests that have no event loop of their own.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -150,6 +152,7 @@ HOSTILE: dict[str, Callable[[], AbstractAsyncContextManager[int]]] = {
     "answers garbage without end": lambda: serving(_endless(b"", b"\x00\xff" * 4096)),
     "header without end": lambda: serving(_endless(HEAD, (b"X-Filler: " + b"x" * 1000 + b"\r\n") * 20)),
     "header line without end": lambda: serving(_endless(HEAD + b"X: ", b"x" * 20_000)),
+    "answers 10 GB": lambda: serving(_endless(HEAD + b"Content-Length: 10000000000\r\n\r\n", b"x" * 65536)),
     "body without end": lambda: serving(_endless(HEAD + b"\r\n", b"x" * 65536)),
     "chunks without end": lambda: serving(
         _endless(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", (b"1;" + b"e" * 100 + b"\r\nx\r\n") * 200)
@@ -164,3 +167,27 @@ async def _endless_banner(reader: asyncio.StreamReader, writer: asyncio.StreamWr
     await writer.drain()
     await reader.read()
     await reader.read()
+
+
+@contextmanager
+def in_a_thread(servers: Mapping[str, Callable[[], AbstractAsyncContextManager[int]]]) -> Iterator[dict[str, int]]:
+    """These servers on an event loop in a thread; the port of each."""
+    loop, ports = asyncio.new_event_loop(), {}
+    ready, over = threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with AsyncExitStack() as stack:
+            for name, server in servers.items():
+                ports[name] = await stack.enter_async_context(server())
+            ready.set()
+            await over.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(timeout=30), "the servers are not up"
+        yield ports
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join(timeout=30)
+        loop.close()
