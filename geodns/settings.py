@@ -35,6 +35,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from geodns.errors import InvalidInput, Problem, StartupError
+from geodns.model.check import Check
+from geodns.model.sentinels import parse_sentinel
 
 SETTINGS_FILE = "geodns.toml"
 FILE_VARIABLE = "GEODNS_CONFIG"
@@ -136,6 +138,12 @@ def _parse_nameserver(value: object) -> object:
     return name.canonicalize().to_text()
 
 
+def _parse_sentinel(value: object) -> object:
+    if isinstance(value, str):
+        parse_sentinel(value)
+    return value
+
+
 def _parse_network(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -166,6 +174,7 @@ def _parse_token(value: object) -> object:
 Listen = Annotated[ListenAddress, BeforeValidator(_parse_listen), PlainSerializer(str)]
 CommaList = BeforeValidator(_split_commas)
 AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
+Sentinel = Annotated[str, BeforeValidator(_parse_sentinel)]
 Nameserver = Annotated[str, BeforeValidator(_parse_nameserver)]
 Networks = Annotated[tuple[Annotated[str, BeforeValidator(_parse_network)], ...], CommaList]
 
@@ -308,6 +317,28 @@ class HealthSettings(Section):
     alone: Alone = Field(
         default=Alone.ACT, description="While the database is away: `act` on this node's own checks, or `freeze` all health changes."
     )
+    sentinels: Annotated[tuple[Sentinel, ...], CommaList] = Field(
+        default=(),
+        description="Targets that stand for a working way out, two or more: `icmp://ADDRESS`, `tcp://ADDRESS:PORT`, `dns://ADDRESS/NAME`, "
+        "`https://HOST/`. When all are silent, silence of others is not believed.",
+    )
+    brake_record: float = Field(
+        default=1.0, gt=0, le=1, description="Share of a record's checked values that one vantage alone may take out; 1 = no brake."
+    )
+    brake_total: float = Field(
+        default=1.0, gt=0, le=1, description="Share of all checked values that one vantage alone may take out; 1 = no brake."
+    )
+
+    @property
+    def sentinel_checks(self) -> list[Check]:
+        """`sentinels`, as checks."""
+        return [parse_sentinel(text) for text in self.sentinels]
+
+    @model_validator(mode="after")
+    def _check_sentinels(self) -> HealthSettings:
+        if len(set(self.sentinels)) == 1:
+            raise ValueError("a single entry in sentinels may be down itself; name two or more")
+        return self
 
 
 class RetentionSettings(Section):

@@ -83,6 +83,7 @@ def show_endpoint(report: EndpointReport) -> Endpoint:
         awaits_operator=report.awaits_operator,
         weight_factor=report.factor / 1000,
         sentinel=report.is_sentinel,
+        held_back=report.held_back,
         votes={vantage: VoteView(vote.value) for vantage, vote in report.votes.items()},
         votes_needed=report.tally.needed,
         check=CheckView(

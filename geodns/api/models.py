@@ -333,6 +333,7 @@ class Endpoint(Model):
     awaits_operator: bool = Field(description="manual_return is set: an override to up brings it back")
     weight_factor: float = Field(description="below 1 while slow_start ramps the weight up")
     sentinel: bool
+    held_back: str | None = Field(description="why a brake keeps it in service although it is seen down")
     votes: dict[str, VoteView] = Field(description="by vantage")
     votes_needed: int = Field(description="to see it down")
     check: CheckView

@@ -37,7 +37,7 @@ from geodns.control.zonefiles import ZoneFiles
 from geodns.errors import DataplaneUnavailable, GeodnsError, InvalidInput, Problem
 from geodns.model import names
 from geodns.model.findings import Policy
-from geodns.prober import AddressPolicy, CheckState, Collaborators, EndpointReport, Prober
+from geodns.prober import AddressPolicy, Brake, CheckState, Collaborators, EndpointReport, Prober
 from geodns.prober.target import HealthEntry
 from geodns.publish import frames
 from geodns.publish.client import LinkClient
@@ -120,11 +120,13 @@ class Node:
         self.writer = Writer(self.keeper, self.publisher, WritePolicy(policy, nameservers))
         self.recorder = HealthRecorder(self.keeper, spool, vantage)
         self.flow = HealthFlow(lambda: self.supervisor.link, lambda: self.prober.vector())
+        brake = Brake(settings.health.brake_record, settings.health.brake_total)
         self.prober = Prober(
             vantage,
             self.flow.verdicts_changed,
-            Collaborators(recorder=self.recorder, policy=_address_policy(settings)),
+            Collaborators(recorder=self.recorder, policy=_address_policy(settings), brake=brake),
         )
+        self.prober.set_sentinels(settings.health.sentinel_checks)
         self.desk = OperatorDesk(self.keeper, self.recorder, self.flow, self.prober, settings.health.alone)
         self.vantages = Vantages(self.keeper, self.prober, vantage)
         self.follower = Follower(self.keeper, self.prober, self.flow, before=self._state_before, served=lambda: self.publisher.served)

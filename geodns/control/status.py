@@ -21,7 +21,7 @@ from geodns.control.publisher import Publisher
 from geodns.control.recorder import HealthRecorder
 from geodns.control.supervisor import Supervisor
 from geodns.control.zonefiles import ZoneFiles
-from geodns.prober import Prober, Verdict
+from geodns.prober import Evidence, Prober, Verdict
 from geodns.settings import Settings
 
 # A dataplane that is this far behind the store is a problem, and not only between two frames.
@@ -102,7 +102,7 @@ class Report:
             "problems": len(self.problems()),
             "geo_build": {str(file.path): file.build.timestamp() for file in self.geo.files if file.build is not None},
             "probe_transitions": dict(self.recorder.transitions),
-            "health_suppressed": {"self-suspicion": prober.withheld},
+            "health_suppressed": {"self-suspicion": prober.withheld, "brake": prober.braked},
             "event_loop_lag": prober.loop_late_recently_s,
         }
         if served is not None:
@@ -178,6 +178,7 @@ class Report:
             "in_flight": status.in_flight,
             "vantages": sorted(status.live_vantages),
             "suspicion": status.suspicion,
+            "braked": len(status.held_back),
             "frozen": self.desk.frozen,
             "overrides": len(self.desk.in_force(datetime.now(UTC))),
             "spooled": self.recorder.spooled,
@@ -237,6 +238,13 @@ class Report:
         found = []
         if status.suspicion is not None:
             found.append(f"this vantage suspects its own network and withholds silent outcomes: {status.suspicion}")
+        if status.held_back:
+            found.append(f"brakes keep {len(status.held_back)} failing checks in service: {status.held_back[0]}")
+        found += [
+            f"the sentinel {report.check.target} does not answer: {report.state.cause}"
+            for report in self.prober.sentinels()
+            if report.evidence is Evidence.SILENT
+        ]
         if self.desk.frozen is not None:
             found.append(f"health is frozen: {self.desk.frozen}")
         if self.recorder.problem is not None:

@@ -1,9 +1,10 @@
 """Health: what is checked, when, with which outcome, and the verdict that follows. Knows no database and no link."""
 
+from geodns.prober.brake import Brake
 from geodns.prober.machine import Verdict
 from geodns.prober.outcome import Evidence
 from geodns.prober.policy import AddressPolicy
-from geodns.prober.prober import Brake, Collaborators, EndpointReport, Prober, ProberStatus
+from geodns.prober.prober import Collaborators, EndpointReport, Prober, ProberStatus
 from geodns.prober.recorder import CheckState, NoRecorder, Recorder, Transition
 from geodns.prober.target import HealthEntry, Target
 from geodns.prober.votes import Tally, Vote

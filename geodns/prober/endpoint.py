@@ -105,6 +105,11 @@ class Value:
     endpoints: tuple[Endpoint, ...]
     entry: HealthEntry = HealthEntry()  # noqa: RUF009 - frozen
 
+    def falls_with(self, endpoint: Endpoint) -> bool:
+        """Whether it goes down when that one of its checks, which is up, does."""
+        others = (other for other in self.endpoints if other is not endpoint)
+        return not self.entry.down and (self.combine is Combine.ALL or all(other.machine.verdict is Verdict.DOWN for other in others))
+
     def judge(self, now_s: float) -> HealthEntry:
         """The entry as of now.
 

@@ -20,6 +20,7 @@ import structlog
 
 from geodns.model.check import Check, Combine, Protocol
 from geodns.prober.attempt import Surroundings, attempt
+from geodns.prober.brake import Brake
 from geodns.prober.endpoint import Endpoint, Value
 from geodns.prober.machine import Machine, Verdict
 from geodns.prober.outcome import Evidence, Outcome
@@ -49,14 +50,6 @@ SUSPICION_ENDS_S = 10.0
 log = structlog.get_logger(__name__)
 
 
-class Brake:
-    """How much health may remove at once; this one never holds anything back, which is the default."""
-
-    def holds_back(self, values: Sequence[Target], votes: Tally) -> str | None:
-        """Why these values must not go down now, in words, or None."""
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class Collaborators:
     """What a prober is given; the defaults check for real and tell nobody."""
@@ -84,6 +77,7 @@ class EndpointReport:
     awaits_operator: bool
     factor: int
     is_sentinel: bool
+    held_back: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +91,8 @@ class ProberStatus:
     attempts: Mapping[Evidence, int]
     transitions: int
     withheld: int  # outcomes, in total
+    braked: int  # checks, in total
+    held_back: Sequence[str]  # why, for each that a brake holds now
     suspicion: str | None
     suspected_since: datetime | None
     frozen: str | None
@@ -127,6 +123,7 @@ class Prober:
         self._suspicion = Suspicion()
         self._suspected: tuple[str, datetime, float] | None = None  # (reason, since, last withheld)
         self._frozen: str | None = None
+        self._held_back: dict[str, str] = {}  # endpoint id -> which brake keeps it in service
         self._spread = Spread(self._with.rng.random())
         self._gate = WriteGate()
         self._group: asyncio.TaskGroup | None = None
@@ -141,6 +138,7 @@ class Prober:
         self._attempt_totals = dict.fromkeys(Evidence, 0)
         self._transition_total = 0
         self._withheld_total = 0
+        self._braked_total = 0
 
     # ---- life ----
 
@@ -233,12 +231,14 @@ class Prober:
         value = Value(target, target.check.combine or Combine.ALL, tuple(dict.fromkeys(endpoints)), entry)
         for endpoint in value.endpoints:
             endpoint.values.append(value)
+        self._with.brake.put(target, is_down=entry.down)
         self._values[target.value_id] = value
         return value
 
     def _detach(self, value: Value) -> set[str]:
         for endpoint in value.endpoints:
             endpoint.values.remove(value)
+        self._with.brake.drop(value.target, is_down=value.entry.down)
         return {endpoint.endpoint_id for endpoint in value.endpoints}
 
     def _drop_unused(self, endpoint_ids: Iterable[str]) -> None:
@@ -249,6 +249,7 @@ class Prober:
             del self._endpoints[endpoint_id]
             endpoint.stop()
             self._voted.pop(endpoint_id, None)
+            self._held_back.pop(endpoint_id, None)
             self._unrecorded.pop(endpoint_id, None)
             if endpoint.last.address is not None:
                 self._suspicion.forget(frozenset({endpoint.last.address}))
@@ -405,6 +406,7 @@ class Prober:
         previous = machine.verdict
         if previous is Verdict.UP and count.is_down and self._is_held_back(endpoint, count):
             return
+        self._held_back.pop(endpoint.endpoint_id, None)
         if machine.decide(count.is_down, now_s):
             endpoint.since = self._with.utc_now()
             self._note_transition(endpoint, previous, votes, count, now_s)
@@ -412,10 +414,17 @@ class Prober:
             self._await_hold_down_end(endpoint, now_s)
 
     def _is_held_back(self, endpoint: Endpoint, count: Tally) -> bool:
-        reason = self._with.brake.holds_back([value.target for value in endpoint.values], count)
-        if reason is not None:
-            log.warning("a brake keeps a failing value in service", endpoint=endpoint.endpoint_id, reason=reason)
-        return reason is not None
+        falling = [value.target for value in endpoint.values if value.falls_with(endpoint)]
+        reason = self._with.brake.holds_back(falling, count)
+        if reason is None:
+            return False
+        if endpoint.endpoint_id not in self._held_back:
+            self._braked_total += 1
+            log.warning(
+                "a brake keeps a failing value in service", endpoint=endpoint.endpoint_id, target=endpoint.check.target, reason=reason
+            )
+        self._held_back[endpoint.endpoint_id] = reason
+        return True
 
     def _note_transition(self, endpoint: Endpoint, previous: Verdict, votes: Mapping[str, Vote], count: Tally, now_s: float) -> None:
         is_own_word = (endpoint.machine.verdict is Verdict.DOWN) == (endpoint.vote is Vote.DOWN)
@@ -469,6 +478,8 @@ class Prober:
             self._moving.add(value_id)
         else:
             self._moving.discard(value_id)
+        if entry.down is not value.entry.down:
+            self._with.brake.note(value.target, is_down=entry.down)
         if entry != value.entry:
             value.entry = self._vector[value_id] = self._changes[value_id] = entry
             self._arrange_flush()
@@ -578,6 +589,10 @@ class Prober:
         """Every endpoint with its story, sentinels last."""
         return [self._report(endpoint) for endpoint in (*self._endpoints.values(), *self._sentinels.values())]
 
+    def sentinels(self) -> list[EndpointReport]:
+        """The sentinels alone."""
+        return [self._report(endpoint) for endpoint in self._sentinels.values()]
+
     def endpoint(self, endpoint_id: str) -> EndpointReport | None:
         """One of them."""
         endpoint = self._endpoints.get(endpoint_id) or self._sentinels.get(endpoint_id)
@@ -594,6 +609,8 @@ class Prober:
             attempts=dict(self._attempt_totals),
             transitions=self._transition_total,
             withheld=self._withheld_total,
+            braked=self._braked_total,
+            held_back=list(self._held_back.values()),
             suspicion=self._suspected[0] if self._suspected else None,
             suspected_since=self._suspected[1] if self._suspected else None,
             frozen=self._frozen,
@@ -617,6 +634,7 @@ class Prober:
             awaits_operator=endpoint.machine.awaits_operator,
             factor=endpoint.machine.factor(now_s),
             is_sentinel=endpoint.is_sentinel,
+            held_back=self._held_back.get(endpoint.endpoint_id),
         )
 
 

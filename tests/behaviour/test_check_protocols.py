@@ -297,7 +297,9 @@ def test_verdict_and_cause_of_every_protocol(servers: Servers, make_node: MakeNo
 
 
 def test_hostile_servers_take_their_value_out_and_leave_nothing_in_the_node(servers: Servers, make_node: MakeNode) -> None:
-    node = make_node(zones={"example.com.yaml": ZONE})
+    silent = f"http://{ADDRESS}:{servers.hostile['accepts and never answers']}/"
+    sentinels = f"tcp://{ADDRESS}:{servers.nginx.port},{silent}"
+    node = make_node(zones={"example.com.yaml": ZONE}, settings={"HEALTH_SENTINELS": sentinels, "HEALTH_BRAKE_TOTAL": "0.99"})
     node.start()
     assert node.process is not None
     process = psutil.Process(node.process.pid)
@@ -312,4 +314,6 @@ def test_hostile_servers_take_their_value_out_and_leave_nothing_in_the_node(serv
     wait_until(lambda: endpoints(node).keys() == {"first"}, within_s=PATIENCE_S, what="the end of the checks")
     wait_until(lambda: process.num_fds() <= descriptors, within_s=PATIENCE_S, what="as many descriptors as before")
     assert process.num_threads() <= threads
-    assert node.get("/api/v1/status").body["health"]["endpoints"] == 1
+    status = node.get("/api/v1/status").body
+    assert (status["health"]["endpoints"], status["health"]["braked"]) == (1, 0)
+    assert f"the sentinel {ADDRESS} does not answer: timeout: an answer did not come within 2 s" in status["problems"]

@@ -214,3 +214,18 @@ def test_every_setting_is_documented() -> None:
     page = (DOCS / "settings.md").read_text(encoding="utf-8")
     for setting in known_settings():
         assert f"| `{setting.key}` | `{setting.environment}` | {setting.default} | {setting.description} |" in page
+
+
+def test_sentinels_and_brakes() -> None:
+    settings = load(GEODNS_HEALTH_SENTINELS="icmp://192.0.2.1, dns://192.0.2.53/example.net", GEODNS_HEALTH_BRAKE_RECORD="0.5")
+    assert [(check.protocol.value, check.target) for check in settings.health.sentinel_checks] == [
+        ("ICMP", "192.0.2.1"),
+        ("DNS", "192.0.2.53"),
+    ]
+    assert (settings.health.brake_record, settings.health.brake_total) == (0.5, 1.0)
+    (alone,) = problems({"health.sentinels": ["icmp://192.0.2.1"]})
+    assert "name two or more" in alone
+    (unknown,) = problems({"health.sentinels": ["icmp://192.0.2.1", "192.0.2.2"]})
+    assert "'192.0.2.2' is not a sentinel; write icmp://ADDRESS" in unknown
+    assert problems({"health.brake_total": 0})
+    assert problems({"health.brake_record": 1.5})

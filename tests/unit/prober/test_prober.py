@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from geodns.model.check import Check, Combine, Protocol, Timing
-from geodns.prober import CheckState, HealthEntry, Tally, Target, Verdict, Vote
+from geodns.prober import Brake, CheckState, HealthEntry, Target, Verdict, Vote
 from geodns.prober.outcome import Evidence
 from tests.support.probed_world import EPOCH, LATENCY_S, Manners, Vantage, World, address_of, target_of
 from tests.support.simulated_time import SimulatedLoop, run_simulated
@@ -171,7 +171,7 @@ def test_a_write_starts_its_check_at_once_but_at_most_a_hundred_a_second() -> No
         vantage.prober.replace_targets([])
 
         def write() -> None:
-            if 5 <= world.now_s < 6:
+            if 4.5 <= world.now_s < 5.5:
                 vantage.prober.change_targets(targets(250))
 
         await vantage.run_until(8.5, meanwhile=write)
@@ -626,21 +626,36 @@ def test_a_frozen_prober_changes_nothing_and_then_catches_up() -> None:
 
 
 def test_a_brake_keeps_in_service_what_it_holds() -> None:
-    class OneAtMost:
-        def __init__(self) -> None:
-            self.gone = 0
-
-        def holds_back(self, values: Sequence[Target], votes: Tally) -> str | None:
-            self.gone += 1
-            return "one value is gone already" if self.gone > 1 else None
-
     async def scenario(loop: SimulatedLoop) -> None:
-        world = World(loop, lambda address, now_s: REFUSES if now_s >= 20 else OK)
+        world = World(loop, lambda address, now_s: REFUSES if 20 <= now_s < 60 else OK)
         vantage = Vantage(world)
-        vantage.prober._with = replace(vantage.prober._with, brake=OneAtMost())  # type: ignore[arg-type]
+        vantage.prober._with = replace(vantage.prober._with, brake=Brake(record_share=0.5))
         vantage.prober.replace_targets(targets(4))
-        await vantage.run_until(60)
-        assert len(vantage.turned()) == 1
+        await vantage.run_until(55)
+        assert [verdict for _, _, verdict in vantage.turned()] == ["down"] * 2
+        status = vantage.prober.status()
+        assert (status.braked, len(status.held_back)) == (2, 2)
+        held = [report for report in vantage.prober.endpoints() if report.held_back is not None]
+        assert [report.state.vote for report in held] == [Vote.DOWN] * 2
+        vantage.prober.change_targets([], [held[0].values[0].value_id])
+        assert len(vantage.prober.status().held_back) == 1, "what is checked no more is not held"
+        await vantage.run_until(90)
+        assert vantage.prober.status().held_back == []
+        assert vantage.prober.status().down == 0
+
+    run_simulated(scenario)
+
+
+def test_a_brake_lets_go_what_two_vantages_see() -> None:
+    async def scenario(loop: SimulatedLoop) -> None:
+        vantages = three_vantages(loop, [lambda address, now_s: REFUSES if now_s >= 60 else OK] * 3, 8)
+        for vantage in vantages:
+            vantage.prober._with = replace(vantage.prober._with, brake=Brake(record_share=0.1, total_share=0.1))
+            vantage.prober.replace_targets([])
+            vantage.prober.replace_targets(targets(8))
+        await run_together(vantages, 90)
+        for vantage in vantages:
+            assert len(vantage.turned()) == 8
 
     run_simulated(scenario)
 
