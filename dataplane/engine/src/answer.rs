@@ -262,7 +262,8 @@ struct EdnsAnswer<'e> {
 impl<'e> EdnsAnswer<'e> {
     fn new(options: &'e Options, edns: Option<&Edns<'e>>, arrival: &Arrival, sender: IpAddr) -> Self {
         let Some(edns) = edns else { return Self { reply: None, subnet: None, cookie: CookieState::Absent } };
-        let subnet = edns.client_subnet.filter(|_| is_believed(&options.client_subnets, sender));
+        // Family 0 says "no subnet", and no option is the answer to that: RFC 7871 §6 has no format for it, and common decoders refuse it.
+        let subnet = edns.client_subnet.filter(|subnet| subnet.family != 0 && is_believed(&options.client_subnets, sender));
         let cookie = edns.cookie.and_then(|cookie| answer_cookie(&options.cookie_secrets, &cookie, sender, arrival.now_s));
         let keepalive = match arrival.transport {
             Transport::Tcp if edns.keepalive && options.tcp_keepalive > 0 => Some(options.tcp_keepalive),

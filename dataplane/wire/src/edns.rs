@@ -88,7 +88,7 @@ impl<'a> Edns<'a> {
 impl<'a> ClientSubnet<'a> {
     /// Reads the option data. RFC 7871 §7.1.2: scope is 0 in a request; §6: exactly the octets that the source prefix needs, no bit set
     /// beyond it. A family without a meaning can be neither used nor echoed with one, so it is malformed too, but for family 0
-    /// with prefix 0, which resolvers send to say "no subnet" and which is echoed.
+    /// with prefix 0, with which a resolver says "no subnet".
     ///
     /// # Errors
     /// When one of these does not hold.
