@@ -76,6 +76,22 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Mnemonic(Number):
+    """A number that master files may also write as a word; of `flags`, several with `|` between them."""
+
+    words: Mapping[str, int] = field(default_factory=dict)
+
+    def take(self, tokens: Sequence[str], origin: Name) -> tuple[bytes, int]:
+        known = [self.words.get(word) for word in first(tokens).upper().split("|")]
+        if None in known:
+            return Number.take(self, tokens, origin)
+        number = 0
+        for value in known:
+            number |= value or 0
+        return self._pack(number, tokens[0]), 1
+
+
+@dataclass(frozen=True, slots=True)
 class DomainName:
     """A domain name, uncompressed, its case kept."""
 
@@ -122,6 +138,29 @@ class Address:
     def decode(self, wire: bytes, at: int) -> tuple[object, int]:
         size = 4 if self.kind is IPv4Address else 16
         return str(self.kind(wire[at : at + size])), at + size
+
+    def take(self, tokens: Sequence[str], origin: Name) -> tuple[bytes, int]:
+        # Python's addresses may carry a zone (RFC 4007 §11), which is of one machine and no part of the rdata.
+        return self.encode(first(tokens).replace("%", " "), origin), 1
+
+    def show(self, value: object) -> str:
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareAddress:
+    """EUI-48 and EUI-64: groups of one or two hexadecimal digits with hyphens between them (RFC 7043 §3.2, §4.2)."""
+
+    size: int
+
+    def encode(self, value: object, origin: Name) -> bytes:
+        groups = text_of(value).split("-")
+        if len(groups) != self.size or not all(re.fullmatch(r"[0-9A-Fa-f]{1,2}", group) for group in groups):
+            raise BadRdata("bad-address", f"{quote(value)} is not {self.size} pairs of hexadecimal digits with hyphens between them")
+        return bytes(int(group, 16) for group in groups)
+
+    def decode(self, wire: bytes, at: int) -> tuple[object, int]:
+        return wire[at : at + self.size].hex("-"), at + self.size
 
     def take(self, tokens: Sequence[str], origin: Name) -> tuple[bytes, int]:
         return self.encode(first(tokens), origin), 1
@@ -181,12 +220,14 @@ class Digits:
     name: str
     to_bytes: Callable[[str], bytes]
     to_digits: Callable[[bytes], str]
+    # What stands for no bytes at all; None where there must be some.
+    nothing: str | None = None
 
     def encode(self, value: object, origin: Name) -> bytes:
         return self._unpack(str(value))
 
     def decode(self, wire: bytes, at: int) -> tuple[object, int]:
-        return self.to_digits(wire[at:]), len(wire)
+        return self.to_digits(wire[at:]) or self.nothing or "", len(wire)
 
     def take(self, tokens: Sequence[str], origin: Name) -> tuple[bytes, int]:
         return self._unpack("".join(tokens)), len(tokens)
@@ -195,6 +236,8 @@ class Digits:
         return str(value)
 
     def _unpack(self, text: str) -> bytes:
+        if text == self.nothing:
+            return b""
         try:
             octets = self.to_bytes("".join(text.split()))
         except (binascii.Error, ValueError):
@@ -257,6 +300,7 @@ class Layout:
         if len(self.fields) == 1:
             wire, used = self.fields[0].take(tokens, origin)
         else:
+            tokens = split_at_quotes(tokens)
             used, parts = 0, []
             for kind in self.fields:
                 part, taken = kind.take(tokens[used:], origin)
@@ -341,6 +385,14 @@ def quotable(escaped: str) -> str:
     return escaped.replace('"', '\\"')
 
 
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|(?:[^"\\]|\\.)+', re.DOTALL)
+
+
+def split_at_quotes(tokens: Sequence[str]) -> list[str]:
+    """Tokens in which each quoted string stands alone: `"a""b"` is two character-strings."""
+    return [piece for token in tokens for piece in (_PIECE.findall(token) if '"' in token[1:-1] else (token,))]
+
+
 def unquote(token: str) -> bytes:
     """The bytes of a presentation token, quoted or not (RFC 1035 §5.1). Surrogates are bytes that a file had and UTF-8 lacks."""
     text = token[1:-1] if len(token) > 1 and token[0] == '"' == token[-1] else token
@@ -376,5 +428,7 @@ TAG = CharacterString(re.compile(rb"[A-Za-z0-9]+"))
 TEXT = RemainingText()
 HEX = Digits("hexadecimal", bytes.fromhex, bytes.hex)
 BASE64 = Digits("base64", _from_base64, _to_base64)
+PERHAPS_BASE64 = Digits("base64", _from_base64, _to_base64, nothing="")
+DASH_OR_BASE64 = Digits("base64", _from_base64, _to_base64, nothing="-")
 IPV4, IPV6 = Address(IPv4Address), Address(IPv6Address)
 LOCATOR = Locator()

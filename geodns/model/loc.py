@@ -24,6 +24,8 @@ _FRACTIONS: dict[str, tuple[float, float]] = {
     "precision_horz": (0, 90000000.0),
     "precision_vert": (0, 90000000.0),
 }
+# RFC 1876 §2: thousandths of a second of arc, 2^31 being the equator and the prime meridian.
+_EQUATOR, _DEGREE = 1 << 31, 3_600_000
 _DIRECTIONS = {"lat_direction": "NS", "long_direction": "EW"}
 
 
@@ -55,6 +57,16 @@ def to_mapping(wire: bytes) -> dict[str, object]:
         "precision_horz": loc.horizontal_precision / 100,
         "precision_vert": loc.vertical_precision / 100,
     }
+
+
+def why_not_on_earth(wire: bytes) -> str | None:
+    """Degrees beyond the poles or the date line, and sizes above the greatest (RFC 1876 §2), all of which the wire form can hold."""
+    latitude, longitude = (abs(int.from_bytes(wire[at : at + 4]) - _EQUATOR) for at in (4, 8))
+    if latitude > 90 * _DEGREE or longitude > 180 * _DEGREE:
+        return "latitudes end at 90 degrees and longitudes at 180"
+    if any(octet >> 4 > 9 or octet & 0x0F > 9 for octet in wire[1:4]):
+        return "sizes and precisions are at most 90000000.00m"
+    return None
 
 
 def _show(key: str, value: object, faults: list[BadRdata]) -> str:

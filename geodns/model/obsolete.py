@@ -89,7 +89,7 @@ class NxtBitmap:
     def take(self, tokens: Sequence[str], origin: Name) -> tuple[bytes, int]:
         bitmap = bytearray(_NXT_TYPES // 8)
         for token in tokens:
-            number = rtypes.from_text(token)
+            number = int(token) if token.isascii() and token.isdecimal() else rtypes.from_text(token)
             if number >= _NXT_TYPES:
                 raise BadRdata("bad-type", f"{quote(token)} is beyond NXT's bitmap; NSEC has taken its place")
             bitmap[number // 8] |= 0x80 >> (number % 8)

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
+import dns.dnssectypes
 import dns.exception
 import dns.rdata
 import dns.rdataclass
@@ -25,11 +26,13 @@ from geodns.errors import Problem
 from geodns.model import loc, names, obsolete, rtypes, steerable, svcb, txt
 from geodns.model.fields import (
     BASE64,
+    DASH_OR_BASE64,
     HEX,
     IPV4,
     IPV6,
     LOCATOR,
     NAME,
+    PERHAPS_BASE64,
     STRING,
     TAG,
     TEXT,
@@ -38,14 +41,16 @@ from geodns.model.fields import (
     U32,
     BadRdata,
     DomainName,
+    HardwareAddress,
     Layout,
+    Mnemonic,
     text_of,
 )
 from geodns.model.findings import Findings, quote, token
 from geodns.model.names import BadName, Name
 
 A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV = 1, 2, 5, 6, 12, 15, 16, 28, 33
-DNAME, DS, RRSIG, NSEC, NSEC3, SPF = 39, 43, 46, 47, 50, 99
+NAPTR, DNAME, DS, RRSIG, NSEC, NSEC3, TLSA, SMIMEA, SVCB, HTTPS, SPF, AMTRELAY = 35, 39, 43, 46, 47, 50, 52, 53, 64, 65, 99, 260
 
 MAX_RDATA = 65535  # RFC 1035 §3.2.1: RDLENGTH has 16 bits
 
@@ -140,26 +145,37 @@ class PresentationCodec:
             raise BadRdata("bad-rdata", f"{quote(text)} is not {rtype_to_text(self.rtype)} rdata: {error}") from None
 
     def to_text(self, wire: bytes) -> str:
+        if _is_unknown_relay(self.rtype, wire):
+            return generic_text(wire)
         return dns.rdata.from_wire(dns.rdataclass.IN, _dns_type(self.rtype), wire, 0, len(wire)).to_text()
 
 
-class SvcbCodec(PresentationCodec):
+class SvcbCodec:
     """SVCB and HTTPS: octoDNS's mapping, or presentation form."""
 
     def from_json(self, value: object, origin: Name) -> tuple[bytes, list[BadRdata]]:
-        if not isinstance(value, Mapping):
-            return PresentationCodec.from_json(self, value, origin)
-        wire, faults = svcb.from_mapping(value, origin)
-        if not faults and (reason := _why_not_wire(self.rtype, wire)):
-            faults = [BadRdata("bad-rdata", reason)]
-        return wire, faults
+        if isinstance(value, Mapping):
+            return svcb.from_mapping(value, origin)
+        return self.from_tokens(split_tokens(text_of(value)), origin), []
 
     def to_json(self, wire: bytes) -> object:
         return svcb.to_mapping(wire)
 
+    def from_tokens(self, tokens: Sequence[str], origin: Name) -> bytes:
+        return svcb.from_tokens(tokens, origin)
+
+    def to_text(self, wire: bytes) -> str:
+        return svcb.to_text(wire)
+
 
 class LocCodec(PresentationCodec):
     """LOC: octoDNS's mapping, or presentation form."""
+
+    def from_text(self, text: str, origin: Name) -> bytes:
+        wire = PresentationCodec.from_text(self, text, origin)
+        if reason := loc.why_not_on_earth(wire):
+            raise BadRdata("bad-rdata", f"{quote(text)} is not LOC rdata: {reason}")
+        return wire
 
     def from_json(self, value: object, origin: Name) -> tuple[bytes, list[BadRdata]]:
         if not isinstance(value, Mapping):
@@ -184,7 +200,12 @@ class UnknownCodec:
         raise BadRdata("unknown-type", "the type's fields are not known here; write the rdata as \\# LENGTH HEX (RFC 3597)")
 
     def to_text(self, wire: bytes) -> str:
-        return f"\\# {len(wire)} {wire.hex()}".rstrip()
+        return generic_text(wire)
+
+
+def generic_text(wire: bytes) -> str:
+    """RFC 3597 §5."""
+    return f"\\# {len(wire)} {wire.hex()}".rstrip()
 
 
 def parse_values(rtype: int, values: Sequence[object], *, apex: Name, lenient: bool = False) -> tuple[tuple[bytes, ...], list[Problem]]:
@@ -193,15 +214,15 @@ def parse_values(rtype: int, values: Sequence[object], *, apex: Name, lenient: b
     The rdatas are of use only when no problem is an error.
     """
     findings = Findings(lenient)
-    rdatas: dict[bytes, None] = {}
+    rdatas: dict[bytes, bytes] = {}
     for index, value in enumerate(values):
         wire = parse_value(rtype, value, apex, findings, f"/{index}")
         if wire is None:
             continue
-        if wire in rdatas:
+        if canonical(rtype, wire) in rdatas:
             findings.warn(f"/{index}", "duplicate-value", f"{quote(value)} stands here twice and counts once; remove one")
-        rdatas[wire] = None
-    return tuple(rdatas), findings.problems
+        rdatas.setdefault(canonical(rtype, wire), wire)
+    return tuple(rdatas.values()), findings.problems
 
 
 def parse_value(rtype: int, value: object, apex: Name, findings: Findings, pointer: str) -> bytes | None:
@@ -227,6 +248,12 @@ def parse_value(rtype: int, value: object, apex: Name, findings: Findings, point
     _warn_of_text(rtype, value, findings, pointer)
     _warn_of_relative_names(rtype, value, apex, findings, pointer)
     return wire
+
+
+def canonical(rtype: int, wire: bytes) -> bytes:
+    """The form in which equal rdata are equal (RFC 4034 §6.2): names in the types of old are compared without regard to case."""
+    at = _NAMES_FROM.get(rtype)
+    return wire if at is None else wire[:at] + wire[at:].lower()
 
 
 def to_json_values(rtype: int, rdatas: Sequence[bytes]) -> list[object]:
@@ -287,8 +314,8 @@ def codec_of(rtype: int) -> Codec:
         return FieldCodec(_LAYOUTS[rtype])
     if rtype in _TEXT_TYPES:
         return TextCodec()
-    if rtype in (64, 65):
-        return SvcbCodec(rtype)
+    if rtype in (SVCB, HTTPS):
+        return SvcbCodec()
     if rtype == dns.rdatatype.LOC:
         return LocCodec(rtype)
     return PresentationCodec(rtype) if _dnspython_knows(rtype) else UnknownCodec()
@@ -319,12 +346,19 @@ def _from_generic(rtype: int, tokens: Sequence[str]) -> bytes:
 def _why_not_wire(rtype: int, wire: bytes) -> str | None:
     """What is wrong with bytes as rdata of a type, by reading them and writing them again."""
     codec = codec_of(rtype)
+    if _is_unknown_relay(rtype, wire):
+        return None
     try:
         if not isinstance(codec, UnknownCodec) and codec.from_tokens(split_tokens(codec.to_text(wire)), names.ROOT) != wire:
             return f"the bytes are not {rtype_to_text(rtype)} rdata; they have more or less than its fields"
     except (BadRdata, BadName, dns.exception.DNSException, ValueError, IndexError, struct.error) as error:
         return f"the bytes are not {rtype_to_text(rtype)} rdata: {error}"
     return None
+
+
+def _is_unknown_relay(rtype: int, wire: bytes) -> bool:
+    """AMTRELAY of a relay type without a meaning yet, whose relay is opaque (RFC 8777 §4.2.3)."""
+    return rtype == AMTRELAY and len(wire) > 1 and wire[1] & 0x7F > 3
 
 
 _BARE_SEMICOLON = re.compile(r"(?<!\\);")
@@ -361,8 +395,13 @@ def _judge_sshfp(wire: bytes) -> str | None:
     return _judge_digest(wire, 2, wire[1], {1: 20, 2: 32}, "fingerprint_type")
 
 
-def _judge_tlsa(wire: bytes) -> str | None:
-    """RFC 6698 §2.1.3."""
+def _judge_cds(wire: bytes) -> str | None:
+    """RFC 8078 §4: algorithm 0 asks for the deletion of the DS and has a digest of one byte."""
+    return None if wire[2] == 0 else _judge_ds(wire)
+
+
+def _doubt_tlsa(wire: bytes) -> str | None:
+    """RFC 6698 §2.1.3. Peers take any length, so it refuses no zone."""
     return _judge_digest(wire, 3, wire[2], {1: 32, 2: 64}, "matching_type")
 
 
@@ -373,15 +412,56 @@ def _judge_digest(wire: bytes, at: int, kind: int, sizes: Mapping[int, int], key
     return f"the digest is {len(wire) - at} bytes long, and {key} {kind} has {size}; copy the digest again"
 
 
-def _judge_mx(wire: bytes) -> str | None:
+def _doubt_naptr(wire: bytes) -> str | None:
+    """RFC 3402 §3.2: delimiter, expression, delimiter, replacement, delimiter, and `i` or nothing."""
+    _, _, regexp, *_ = txt.split(wire[4:])
+    delimiters = [at for at, byte in enumerate(regexp) if byte == regexp[0] and not _is_escaped(regexp, at)]
+    if not regexp or (len(delimiters) == 3 and regexp[delimiters[2] + 1 :] in (b"", b"i")):
+        return None
+    return "the regexp is no substitution; write !EXPRESSION!REPLACEMENT!"
+
+
+def _is_escaped(text: bytes, at: int) -> bool:
+    return (at - len(text[:at].rstrip(b"\\"))) % 2 == 1
+
+
+def _doubt_svcb(wire: bytes) -> str | None:
+    """RFC 9460 §2.4.2."""
+    return (
+        "parameters of a record in AliasMode (priority 0) are ignored; remove them" if wire[:2] == b"\0\0" and svcb.split(wire)[1] else None
+    )
+
+
+def _doubt_mx(wire: bytes) -> str | None:
     """RFC 7505 §3: the null MX."""
     return "a null MX (exchange `.`) has preference 0; write 0" if wire[2:] == b"\0" and wire[:2] != b"\0\0" else None
 
 
 _ONE_NAME = Layout((NAME,))
 _PREFERRED_NAME = Layout((U16, NAME))
-_DIGEST = Layout((U16, U8, U8, HEX))
-_KEY = Layout((U16, U8, U8, BASE64))
+
+# RFC 4034 appendix A.1 and what has been added since.
+_ALGORITHM = Mnemonic(1, {algorithm.name: algorithm.value for algorithm in dns.dnssectypes.Algorithm})
+# BIND's words for RFC 4509, RFC 5933, RFC 6605.
+_DIGEST_TYPE = Mnemonic(1, {"SHA1": 1, "SHA-1": 1, "SHA256": 2, "SHA-256": 2, "GOST": 3, "SHA384": 4, "SHA-384": 4})
+# RFC 2535 §7.1, with the flags of RFC 4034 §2.1.1 and RFC 5011 §7.
+_KEY_FLAGS = Mnemonic(
+    2,
+    {"NOCONF": 0x4000, "NOAUTH": 0x8000, "NOKEY": 0xC000, "EXTEND": 0x1000, "USER": 0, "ZONE": 0x0100, "HOST": 0x0200, "NTYP3": 0x0300,
+     "KSK": 0x0001, "REVOKE": 0x0080} | {f"FLAG{bit}": 0x8000 >> bit for bit in (2, 4, 5, 8, 9, 10, 11)}
+    | {f"SIG{number}": number for number in range(16)},
+)  # fmt: skip
+_PROTOCOL = Mnemonic(1, {"NONE": 0, "TLS": 1, "EMAIL": 2, "DNSSEC": 3, "IPSEC": 4, "ALL": 255})
+
+
+def _judge_key(wire: bytes) -> str | None:
+    """RFC 2535 §3.1.2: both first flags mean that there is no key."""
+    return None if len(wire) > 4 or wire[0] & 0xC0 == 0xC0 else "the key is missing; write it in base64"
+
+
+_DIGEST = Layout((U16, _ALGORITHM, _DIGEST_TYPE, HEX))
+_KEY = Layout((_KEY_FLAGS, _PROTOCOL, _ALGORITHM, PERHAPS_BASE64), sense=_judge_key)
+_DNSKEY = Layout((_KEY_FLAGS, _PROTOCOL, _ALGORITHM, BASE64))
 _TLSA_KEYS = ("certificate_usage", "selector", "matching_type", "certificate_association_data")
 
 _LAYOUTS: dict[int, Layout] = {
@@ -398,7 +478,7 @@ _LAYOUTS: dict[int, Layout] = {
     9: _ONE_NAME,  # MR
     13: Layout((STRING, STRING)),  # HINFO
     14: Layout((NAME, NAME)),  # MINFO
-    MX: Layout((U16, NAME), ("preference", "exchange"), {"preference": "priority", "exchange": "value"}, sense=_judge_mx),
+    MX: Layout((U16, NAME), ("preference", "exchange"), {"preference": "priority", "exchange": "value"}),
     17: Layout((NAME, NAME)),  # RP
     18: _PREFERRED_NAME,  # AFSDB
     21: _PREFERRED_NAME,  # RT
@@ -409,28 +489,47 @@ _LAYOUTS: dict[int, Layout] = {
     31: Layout((HEX,)),  # EID
     32: Layout((HEX,)),  # NIMLOC
     SRV: Layout((U16, U16, U16, NAME), ("priority", "weight", "port", "target")),
-    35: Layout((U16, U16, STRING, STRING, STRING, NAME), ("order", "preference", "flags", "service", "regexp", "replacement")),  # NAPTR
+    NAPTR: Layout((U16, U16, STRING, STRING, STRING, NAME), ("order", "preference", "flags", "service", "regexp", "replacement")),
     34: Layout((obsolete.AtmAddress(),)),  # ATMA
     36: _PREFERRED_NAME,  # KX
     38: Layout((obsolete.A6Body(),)),  # A6
-    40: Layout((U8, U8, U8, BASE64)),  # SINK
-    DS: Layout((U16, U8, U8, HEX), ("key_tag", "algorithm", "digest_type", "digest"), sense=_judge_ds),
+    27: Layout((STRING, STRING, STRING)),  # GPOS
+    40: Layout((U8, U8, U8, PERHAPS_BASE64)),  # SINK
+    DS: Layout((U16, _ALGORITHM, _DIGEST_TYPE, HEX), ("key_tag", "algorithm", "digest_type", "digest"), sense=_judge_ds),
     44: Layout((U8, U8, HEX), ("algorithm", "fingerprint_type", "fingerprint"), sense=_judge_sshfp),
     49: Layout((BASE64,)),  # DHCID
-    52: Layout((U8, U8, U8, HEX), _TLSA_KEYS, sense=_judge_tlsa),
-    53: Layout((U8, U8, U8, HEX), sense=_judge_tlsa),  # SMIMEA
+    48: _DNSKEY,
+    TLSA: Layout((U8, U8, U8, HEX), _TLSA_KEYS),
+    SMIMEA: Layout((U8, U8, U8, HEX)),
     57: _KEY,  # RKEY
     58: Layout((NAME, NAME)),  # TALINK
+    59: Layout((U16, _ALGORITHM, _DIGEST_TYPE, HEX), sense=_judge_cds),  # CDS
+    60: _DNSKEY,  # CDNSKEY
     61: Layout((BASE64,)),  # OPENPGPKEY
     104: Layout((U16, LOCATOR)),  # NID
     105: Layout((U16, IPV4)),  # L32
     106: Layout((U16, LOCATOR)),  # L64
     107: _PREFERRED_NAME,  # LP
+    108: Layout((HardwareAddress(6),)),  # EUI48
+    109: Layout((HardwareAddress(8),)),  # EUI64
     256: Layout((U16, U16, TEXT), ("priority", "weight", "target")),  # URI
     257: Layout((U8, TAG, TEXT), ("flags", "tag", "value"), defaults={"flags": 0}),  # CAA
-    259: Layout((U32, U32, U8, STRING, BASE64)),  # DOA
+    259: Layout((U32, U32, U8, STRING, DASH_OR_BASE64)),  # DOA
     32768: _DIGEST,  # TA
-    32769: Layout((U16, U8, U8, HEX), sense=_judge_ds),  # DLV
+    32769: Layout((U16, _ALGORITHM, _DIGEST_TYPE, HEX), sense=_judge_ds),  # DLV
 }
+
+# By type what a valid rdata says that its author can hardly mean, as a sentence; it is served as it stands.
+DOUBTS: dict[int, Callable[[bytes], str | None]] = {
+    MX: _doubt_mx,
+    NAPTR: _doubt_naptr,
+    TLSA: _doubt_tlsa,
+    SMIMEA: _doubt_tlsa,
+    SVCB: _doubt_svcb,
+    HTTPS: _doubt_svcb,
+}
+
+# Where the names of a type's rdata begin, when nothing but names follows; these are compared without regard to case (RFC 4034 §6.2).
+_NAMES_FROM = {NS: 0, 3: 0, 4: 0, CNAME: 0, 7: 0, 8: 0, 9: 0, PTR: 0, 14: 0, MX: 2, 17: 0, 18: 2, 21: 2, 26: 2, SRV: 6, 36: 2, DNAME: 0}
 
 _TEXT_TYPES = frozenset((TXT, SPF, 56, 258, 261, 262))  # NINFO, AVC, RESINFO, WALLET

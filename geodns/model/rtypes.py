@@ -10,8 +10,9 @@ import dns.rdatatype
 from geodns.model.fields import BadRdata
 from geodns.model.findings import quote
 
-# RFC 6895 §3.1: question and meta types are no data. NULL may not stand in a master file (RFC 1035 §3.3.10).
-META_TYPES = frozenset((0, 10, 41, 128)) | frozenset(range(249, 256))
+# RFC 6895 §3.1: question and meta types are no data; the dataplane refuses the same ones. NULL, which RFC 1035 §3.3.10 keeps out of master
+# files, has the form of unknown types.
+META_TYPES = frozenset((0, 41)) | frozenset(range(128, 256))
 
 _REFUSED = {
     "ALIAS": "ALIAS is no DNS type; write A and AAAA records at the apex, steered if they must follow another name",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from geodns.model.fields import BadRdata, escape_text, quotable, unquote
+from geodns.model.fields import BadRdata, escape_text, quotable, split_at_quotes, unquote
 
 CHUNK = 255  # RFC 1035 §3.3: a character-string has one length byte
 
@@ -39,7 +39,7 @@ def from_tokens(tokens: Sequence[str]) -> bytes:
     """Wire form of presentation tokens, each one character-string."""
     if not tokens:
         raise BadRdata("short-rdata", "at least one text is needed; write it in quotes")
-    return _join([unquote(token) for token in tokens])
+    return _join([unquote(token) for token in split_at_quotes(tokens)])
 
 
 def to_text(wire: bytes) -> str:

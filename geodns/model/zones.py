@@ -24,10 +24,10 @@ from geodns.model.records import MAX_TTL
 
 Labels = tuple[bytes, ...]
 
-KEY, NXT, DNSKEY, NSEC3PARAM = 25, 30, 48, 51
+SIG, KEY, NXT, DNSKEY, NSEC3PARAM = 24, 25, 30, 48, 51
 
-# DNSSEC data may stand beside a CNAME (RFC 4034 §2.5, RFC 4035 §2.5); KEY and NXT are their ancestors (RFC 2181 §10.1).
-_BESIDE_CNAME = frozenset((RRSIG, NSEC, KEY, NXT))
+# DNSSEC data may stand beside a CNAME (RFC 4034 §2.5, RFC 4035 §2.5); SIG, KEY and NXT are their ancestors (RFC 2181 §10.1).
+_BESIDE_CNAME = frozenset((RRSIG, NSEC, SIG, KEY, NXT))
 
 # Signatures and proofs are data like any other here; nothing signs or looks at them yet.
 _UNSIGNED = frozenset((RRSIG, NSEC, NSEC3, NSEC3PARAM))
@@ -86,7 +86,7 @@ class _OwnerCheck:
         | beside       | CNAME | DNAME | NS below the apex |
         |--------------|-------|-------|-------------------|
         | CNAME        | error | error | error             |
-        | DNAME        | error | error | error             |
+        | DNAME        | error | error | warned of         |
         | DNSSEC types | fine  | fine  | fine              |
         | others       | error | fine  | warned of by the zone |
         """
@@ -106,7 +106,7 @@ class _OwnerCheck:
                 self._place(CNAME), "cname-and-other-data", f"a CNAME stands alone, and here is {beside}; remove one of them"
             )
         if DNAME in types and NS in types and self.owner != self.apex:
-            self.findings.error(self._place(DNAME), "dname-at-cut", "a DNAME at a delegation is never answered; remove one of them")
+            self.findings.warn(self._place(DNAME), "dname-at-cut", "a DNAME at a delegation is never answered; remove one of them")
 
     def _judge_size(self, rrset: Rrset) -> None:
         if not rrset.rdatas:
@@ -133,7 +133,10 @@ class _OwnerCheck:
         elif rtype in (NS, DNAME) and self.owner.is_wild():
             self.findings.warn(place(rtype), "odd-wildcard", "what a wildcard of this type means is undefined (RFC 4592 §4); remove it")
         if rtype == MX and len(rrset.rdatas) > 1 and _NULL_MX in rrset.rdatas:
-            self.findings.error(place(MX), "null-mx-and-others", "a null MX stands alone (RFC 7505 §3); remove it or the others")
+            self.findings.warn(place(MX), "null-mx-and-others", "a null MX stands alone (RFC 7505 §3); remove it or the others")
+        if rtype in rdata.DOUBTS:
+            for doubt in dict.fromkeys(filter(None, map(rdata.DOUBTS[rtype], rrset.rdatas))):
+                self.findings.warn(place(rtype), "doubtful-value", doubt)
 
     def _host_labels(self) -> Sequence[bytes]:
         """The labels below the apex; a leading `*` is a wildcard, not a host's."""
@@ -207,12 +210,22 @@ class _ZoneCheck:
             if wire[offset:] == b"\0":
                 continue
             target = names.from_wire(wire[offset:].lower())
+            if rrset.rtype == MX and self._is_address(target):
+                message = f"{names.to_text(target, self.apex)} is an address, and a mail exchange is a host name; write its name"
+                self.findings.warn(self._place(owner, rrset.rtype), "target-is-address", message)
+                continue
             if target.labels[-len(self.apex.labels) :] != self.apex.labels:
                 continue
             reason = self._why_astray(owner, rrset.rtype, target)
             if reason:
                 code, message = reason
                 self.findings.warn(self._place(owner, rrset.rtype), code, f"{names.to_text(target, self.apex)} {message}")
+
+    def _is_address(self, target: Name) -> bool:
+        """Whether four numbers were written where a name belongs, with a final dot or without."""
+        depth = len(self.apex.labels) if target.labels[-len(self.apex.labels) :] == self.apex.labels else 1
+        own = target.labels[: len(target.labels) - depth]
+        return len(own) == 4 and all(label.isdigit() for label in own)
 
     def _why_astray(self, owner: Name, rtype: int, target: Name) -> tuple[str, str] | None:
         """The code and sentence for a target in the zone.

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 # The longest legal entry is 65,535 bytes of rdata written as \\DDD, four characters each, with room for parentheses and white space.
 MAX_ENTRY = 1024 * 1024
 
-_SPECIAL = re.compile(r'["();\\]')
+# Lines with none of these are cut at white space. What is not ASCII counts too: Python's idea of white space is wider than RFC 1035's.
+_SPECIAL = re.compile(r'["();\\]|[^\t\n\r -~]')
 _TOKEN = re.compile(
     r"""
     (?P<space>[ \t\r\n\f]+)

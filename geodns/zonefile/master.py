@@ -6,6 +6,7 @@ leaves origin and owner of the including file alone (RFC 1035 §5.1). Names with
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 _CLASSES = frozenset(("IN", "CLASS1"))
 _OTHER_CLASSES = frozenset(("CH", "CHAOS", "HS", "HESIOD", "CS", "ANY", "NONE"))
+
+_WHITE_OR_ESCAPED = re.compile(r"\\?[ \t]")
 
 _SOA_MINIMUM = slice(-4, None)
 
@@ -68,7 +71,7 @@ def read_master(path: Path, sink: Sink) -> None:
 
 def read_master_text(text: str, name: str, sink: Sink) -> None:
     """Read a master file that came as a text; `name` stands for the file in problems."""
-    _Reader(sink, Path(name), sink.apex, _Ttls(), 0).read(text.splitlines(keepends=True))
+    _Reader(sink, Path(name), sink.apex, _Ttls(), 0).read(io.StringIO(text))
 
 
 class _Reader:
@@ -108,7 +111,7 @@ class _Reader:
                 self.origin = self._parse_origin(_only(arguments, name))
                 self._owner_text = None
             case "$TTL":
-                self.ttls.default = _parse_ttl(_only(arguments, name))
+                self.ttls.default = self._parse_ttl(_only(arguments, name), entry.line)
             case "$INCLUDE":
                 self._include(arguments)
             case "$GENERATE":
@@ -123,7 +126,7 @@ class _Reader:
             raise BadEntry("bad-directive", "$INCLUDE takes a file and perhaps an origin")
         origin = self._parse_origin(arguments[1]) if len(arguments) == 2 else self.origin
         try:
-            path = self.sink.find_include(_plain_text(arguments[0]), self.path, self.depth)
+            path = self.sink.find_include(_unquote(arguments[0]), self.path, self.depth)
             reader = _Reader(self.sink, path, origin, self.ttls, self.depth + 1)
             reader.owner = self.owner
             reader.read(read_lines(path, MAX_ENTRY + 1))
@@ -131,11 +134,15 @@ class _Reader:
             raise BadEntry("bad-include", f"$INCLUDE: {error}") from None
 
     def _generate(self, arguments: Sequence[str], line: int) -> None:
+        before = self.owner, self._owner_text
         try:
             for tokens in generate.expand(arguments):
                 self._add(tokens, indented=False, line=line)
         except generate.BadTemplate as error:
             raise BadEntry("bad-generate", str(error)) from None
+        finally:
+            # A blank owner behind the directive is the one before it, as with $INCLUDE.
+            self.owner, self._owner_text = before
 
     def _add(self, tokens: list[str], indented: bool, line: int) -> None:
         owner = self._find_owner(None if indented else tokens[0])
@@ -145,7 +152,7 @@ class _Reader:
             )
             self.sink.report(Place(self.path, line), "outside-zone", message, Severity.WARNING)
             return
-        at, ttl = self._read_ttl_and_class(tokens, 0 if indented else 1)
+        at, ttl = self._read_ttl_and_class(tokens, 0 if indented else 1, line)
         if at >= len(tokens):
             raise BadEntry("missing-type", "the entry has no record type")
         rtype = rdata.rtype_from_text(tokens[at])
@@ -162,7 +169,7 @@ class _Reader:
     def _find_owner(self, text: str | None) -> _Owner:
         if text is not None and text != self._owner_text:
             self.owner = None
-            wire = names.to_wire(_plain_text(text), self.origin).lower()  # length bytes are below 64, so lower() leaves them alone
+            wire = names.to_wire(_name_text(text), self.origin).lower()  # length bytes are below 64, so lower() leaves them alone
             name = names.from_wire(wire)
             is_inside = name.labels[-len(self.sink.apex.labels) :] == self.sink.apex.labels
             self.owner, self._owner_text = _Owner(names.sort_key(name) if is_inside else None, wire), text
@@ -170,7 +177,7 @@ class _Reader:
             raise BadEntry("missing-owner", "the entry has no owner name and no usable one stands before it; write one")
         return self.owner
 
-    def _read_ttl_and_class(self, tokens: Sequence[str], at: int) -> tuple[int, int | None]:
+    def _read_ttl_and_class(self, tokens: Sequence[str], at: int, line: int) -> tuple[int, int | None]:
         """Skip ttl and class, which may come in either order (RFC 1035 §5.1), each once."""
         ttl: int | None = None
         has_class = False
@@ -178,7 +185,7 @@ class _Reader:
             text = tokens[at]
             upper = text.upper()
             if ttl is None and text[0] in "0123456789":
-                ttl = self.ttls.last = _parse_ttl(text)
+                ttl = self.ttls.last = self._parse_ttl(text, line)
             elif not has_class and upper in _CLASSES:
                 has_class = True
             elif not has_class and (upper in _OTHER_CLASSES or upper.startswith("CLASS")):
@@ -195,8 +202,11 @@ class _Reader:
             raise BadEntry("misplaced-soa", "a SOA stands at the apex alone; remove it")
         minimum = int.from_bytes(wire[_SOA_MINIMUM])
         soa, serial = parse_soa(wire, self._soa_ttl(ttl, minimum))
-        if sink.soa is not None and (soa, serial) != (sink.soa, sink.serial):
-            raise BadEntry("second-soa", "the zone has a SOA already; remove one of them")
+        if sink.soa is not None:
+            if (replace(soa, ttl=sink.soa.ttl), serial) != (sink.soa, sink.serial):
+                raise BadEntry("second-soa", "the zone has a SOA already; remove one of them")
+            sink.report(place, "duplicate-value", "the SOA stands here twice and the first counts; remove one", Severity.WARNING)
+            return
         if max(soa.refresh, soa.retry, soa.expire, soa.minimum) > MAX_TTL:
             sink.report(place, "bad-soa-time", f"a time in the SOA is above {MAX_TTL} seconds; write less")
             soa = replace(soa, **{key: min(getattr(soa, key), MAX_TTL) for key in ("refresh", "retry", "expire", "minimum")})
@@ -212,17 +222,25 @@ class _Reader:
             ttl = self.ttls.last = min(minimum, MAX_TTL)
         return ttl
 
+    def _parse_ttl(self, text: str, line: int) -> int:
+        ttl = _read_ttl(text)
+        if ttl <= MAX_TTL:
+            return ttl
+        message = f"a ttl above {MAX_TTL} counts as 0 (RFC 2181 §8); write less"
+        self.sink.report(Place(self.path, line), "huge-ttl", message, Severity.WARNING)
+        return 0
+
     def _parse_origin(self, text: str) -> Name:
-        return names.from_wire(names.to_wire(_plain_text(text), self.origin))
+        return names.from_wire(names.to_wire(_name_text(text), self.origin))
 
 
-def _parse_ttl(text: str) -> int:
+def _read_ttl(text: str) -> int:
     """Seconds, or BIND's numbers with units such as 1h30m."""
     if not _TTL.match(text) or not text.isascii():
         raise BadEntry("bad-ttl", f"{quote(text)} is not a ttl; write seconds, or numbers with s, m, h, d, w")
     ttl = sum(int(number) * _SECONDS[unit.lower()] for number, unit in _TTL_PART.findall(text[:64]))
-    if ttl > MAX_TTL or len(text) > 64:
-        raise BadEntry("bad-ttl", f"the ttl {quote(text)} is above {MAX_TTL} (RFC 2181 §8); write less")
+    if ttl >> 32 or len(text) > 64:
+        raise BadEntry("bad-ttl", f"the ttl {quote(text)} does not fit into 32 bits; write {MAX_TTL} or less")
     return ttl
 
 
@@ -232,6 +250,11 @@ def _only(arguments: Sequence[str], name: str) -> str:
     return arguments[0]
 
 
-def _plain_text(token: str) -> str:
-    """A token without its quotes."""
+def _name_text(token: str) -> str:
+    """A name without its quotes; white space between them is part of it."""
+    plain = _unquote(token)
+    return plain if plain is token else _WHITE_OR_ESCAPED.sub(lambda match: f"\\{ord(match[0][-1]):03}", plain)
+
+
+def _unquote(token: str) -> str:
     return token[1:-1] if len(token) > 1 and token[0] == '"' == token[-1] else token

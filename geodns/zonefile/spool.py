@@ -19,6 +19,7 @@ from pathlib import Path
 from geodns.errors import Problem, Severity
 from geodns.model import names, zones
 from geodns.model.names import Name
+from geodns.model.rdata import canonical
 from geodns.model.record import Rrset
 
 CACHE_KIB = 32 * 1024  # holds about 300,000 records; beyond that the temporary file
@@ -34,9 +35,10 @@ _INDEX = "CREATE INDEX by_owner ON record (key, rtype, seq)"
 _COLUMNS = "key, owner, rtype, ttl, rdata, file, line, entry"
 _INSERT = f"INSERT INTO record ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - the columns are named right above
 _SELECT = f"SELECT {_COLUMNS} FROM record"  # noqa: S608 - the columns are named right above
+# Text in lower case, because names are compared so; what only looks equal is seen when the rows are judged.
 _DOUBTFUL = """
 SELECT key, rtype FROM record GROUP BY key, rtype
-HAVING count(*) > 1 AND (min(entry) <> max(entry) OR min(ttl) <> max(ttl) OR count(DISTINCT rdata) < count(*))
+HAVING count(*) > 1 AND (min(entry) <> max(entry) OR min(ttl) <> max(ttl) OR count(DISTINCT lower(CAST(rdata AS TEXT))) < count(*))
 """
 
 
@@ -108,7 +110,7 @@ class Spool:
 
     def _judge_rrset(self, rows: Sequence[_Row]) -> None:
         first = rows[0]
-        _, _, _, first_ttl, _, _, _, first_entry = first
+        _, _, rtype, first_ttl, _, _, _, first_entry = first
         other = next((row for row in rows if row[-1] != first_entry), None)
         if other is not None:
             self._report_second_source(first, other)
@@ -121,6 +123,7 @@ class Spool:
                 has_mixed_ttl = True
                 message = f"the ttl differs from the {first_ttl} at {self._place(first)}, which counts (RFC 2181 §5.2); make them equal"
                 self._report(row, "mixed-ttl", message, Severity.WARNING)
+            rdata = canonical(rtype, rdata)
             if entry == 0 and rdata in seen:
                 self._report(row, "duplicate-value", "the record stands here twice and counts once; remove one", Severity.WARNING)
             seen.add(rdata)
@@ -156,8 +159,12 @@ class Spool:
         key, _, rtype, ttl, rdata, _, _, _ = rows[0]
         if self._steered and (steered := self._steered.get((key, rtype))):
             return steered
-        rdatas = (rdata,) if len(rows) == 1 else tuple(dict.fromkeys(row[4] for row in rows))
-        return Rrset(owner, rtype, ttl, rdatas)
+        if len(rows) == 1:
+            return Rrset(owner, rtype, ttl, (rdata,))
+        kept: dict[bytes, bytes] = {}
+        for row in rows:
+            kept.setdefault(canonical(rtype, row[4]), row[4])
+        return Rrset(owner, rtype, ttl, tuple(kept.values()))
 
     def _report_second_source(self, first: _Row, other: _Row) -> None:
         if first[-1] and other[-1]:

@@ -75,5 +75,5 @@ pub const CLASS_ANY: u16 = 255;
 /// Types that exist in questions and messages only and can never be zone data: OPT (RFC 6891 §6.1.1), the meta and query types 128 to
 /// 255 (RFC 6895 §3.1), and the reserved 0 and 65535.
 pub fn is_meta(rtype: u16) -> bool {
-    matches!(rtype, 0 | OPT | 128..=255 | 65535)
+    matches!(rtype, 0 | OPT | 128..=255)
 }

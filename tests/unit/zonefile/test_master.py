@@ -59,7 +59,25 @@ def problems(read: ReadZone, severity: Severity = Severity.ERROR) -> list[tuple[
         ("$GENERATE 9-10 h-${0,3,d}-${5,2,x} 60 IN CNAME x$.example.net.",
          ["h-009-0e 60 CNAME x9.example.net.", "h-010-0f 60 CNAME x10.example.net."]),
         ("$GENERATE 1-1 ${0,3,n}.x PTR h.example.net.", ["1.0.x 300 PTR h.example.net."]),
-        ("$GENERATE 0-0 x TXT \"$$ \\$\"", ['x 300 TXT "$ $"']),
+        ("$GENERATE 0-0 x TXT \"$$ \\$\"", ['x 300 TXT "$" "$"']),
+        ("$GENERATE 7-7 x$ MX \"10 mx$.example.net.\"", ["x7 300 MX 10 mx7.example.net."]),
+        ("$GENERATE 7-7 x TXT \"\\\"a $\\\" b\"", ['x 300 TXT "a 7" "b"']),
+        ("$GENERATE 10-10 ${0,4,n}example.com. A 192.0.2.1", ["a.0 300 A 192.0.2.1"]),
+        ("$GENERATE 0-0 h${-1} A 192.0.2.1", ["h-1 300 A 192.0.2.1"]),
+        ("$GENERATE 1-1 a\\\\$ A 192.0.2.1", ["a\\\\1 300 A 192.0.2.1"]),
+        ("a A 192.0.2.1\n$GENERATE 1-1 b$ A 192.0.2.$\n TXT x", ["a 300 A 192.0.2.1", 'a 300 TXT "x"', "b1 300 A 192.0.2.1"]),
+        ('t TXT "a""b" c"d e"', ['t 300 TXT "a" "b" "c" "d e"']),
+        ("t TXT x\u00a0y\u3000z", ['t 300 TXT "x\\194\\160y\\227\\128\\128z"']),
+        ('"a b" A 192.0.2.1\nc\\ d A 192.0.2.2', ["a\\032b 300 A 192.0.2.1", "c\\032d 300 A 192.0.2.2"]),
+        ("x TYPE10 \\# 1 ff", ["x 300 NULL \\# 1 ff"]),
+        ("x DS 1 RSASHA256 SHA-256 " + "ab" * 32, ["x 300 DS 1 8 2 " + "ab" * 32]),
+        ("x KEY NOCONF|ZONE DNSSEC 8 aGVsbG8=", ["x 300 KEY 16640 3 8 aGVsbG8="]),
+        ("x KEY 49152 3 1", ["x 300 KEY 49152 3 1 "]),
+        ("x SVCB 0 b port=53", ['x 300 SVCB 0 b.example.com. port="53"']),
+        ("x SVCB 1 . key667= mandatory=key667", ['x 300 SVCB 1 . mandatory="key667" key667']),
+        ('x SVCB 1 . alpn="f\\\\\\\\oo\\\\,bar,h2"', ['x 300 SVCB 1 . alpn="f\\\\\\\\oo\\\\,bar,h2"']),
+        ("x SVCB 1 . key1=\\002h2 ech=AAAA", ['x 300 SVCB 1 . alpn="h2" ech="AAAA"']),
+        ("x AMTRELAY \\# 3 0004ff", ["x 300 AMTRELAY \\# 3 0004ff"]),
         ("* A 192.0.2.1", ["* 300 A 192.0.2.1"]),
         ("mx MX 10 @", ["mx 300 MX 10 example.com."]),
     ],
@@ -91,6 +109,15 @@ def test_an_entry_means_its_records(text: str, expected: list[str]) -> None:
         ("$GENERATE 3-1 h$ A 192.0.2.$", [(1, "bad-generate")]),
         ("$GENERATE 1-2 h$ A", [(1, "bad-generate")]),
         ("$GENERATE 1-2 h${x} A 192.0.2.1", [(1, "bad-generate")]),
+        ("$GENERATE 1-2 h${0 A 192.0.2.1", [(1, "bad-generate")]),
+        ("$GENERATE 2147483648-2147483648 h$ A 192.0.2.1", [(1, "bad-generate")]),
+        ("x TYPE240 \\# 0", [(1, "refused-type")]),
+        ("x AAAA 2001:db8::1%eth0", [(1, "bad-address")]),
+        ("x LOC 90 0 0.001 N 0 E 0m", [(1, "bad-rdata")]),
+        ("x SVCB 1 . mandatory=alpn", [(1, "bad-rdata")]),
+        ("x SVCB 1 . port=1 port=1", [(1, "bad-svcparam")]),
+        ("x SVCB 1 . key3=1", [(1, "bad-rdata")]),
+        ("x SVCB 1 . key03=1", [(1, "unknown-svcparam")]),
         ("$GENERATE 1-99999999 h$ A 192.0.2.1", [(1, "bad-generate")]),
         ("x SOA a b 1 2 3 4 5", [(1, "misplaced-soa")]),
         ("@ SOA a b 1 2 3 4 5", [(1, "second-soa")]),
@@ -108,6 +135,18 @@ def test_records_that_meet_are_warned_of() -> None:
     read = parse("a A 192.0.2.1\nb A 192.0.2.9\na 60 A 192.0.2.2\na A 192.0.2.1\n")
     assert problems(read, Severity.WARNING) == [(3, "mixed-ttl"), (4, "duplicate-value")]
     assert shown(read)[0] == "a 300 A 192.0.2.1, 192.0.2.2"
+
+
+def test_a_ttl_above_the_greatest_counts_as_0_and_is_warned_of() -> None:
+    read = parse("a 2147483648 A 192.0.2.1\n$TTL 4294967295\nb A 192.0.2.1\n")
+    assert problems(read, Severity.WARNING) == [(1, "huge-ttl"), (2, "huge-ttl")]
+    assert shown(read) == ["a 0 A 192.0.2.1", "b 0 A 192.0.2.1"]
+
+
+def test_names_in_rdata_are_equal_whatever_their_case() -> None:
+    read = parse("a NS NS.example.net.\na NS ns.example.net.\nt TXT X\nt TXT x\n")
+    assert problems(read, Severity.WARNING) == [(2, "duplicate-value")]
+    assert shown(read) == ["a 300 NS NS.example.net.", 't 300 TXT "X", "x"']
 
 
 def test_records_outside_the_zone_are_left_out_with_a_warning() -> None:
