@@ -23,6 +23,7 @@ from geodns.prober.target import HealthEntry
 from geodns.publish.frames import Triple
 from geodns.store import history, records
 from geodns.store.database import Session
+from geodns.store.pacing import Pacer
 
 log = structlog.get_logger(__name__)
 
@@ -109,8 +110,10 @@ class Follower:
         found: dict[Key, Watched | None] = {}
         for apex in changed.dropped_zones:
             found.update(dict.fromkeys(self._watched.in_zone(names.zone_text(apex))))
+        pacer = Pacer()
         for apex, owner in changed.owners:
             found.update(dict.fromkeys(self._watched.below(names.zone_text(apex), names.zone_text(owner))))
+            await pacer.breathe()
         for stored in await records.steered_at(session, changed.owners):
             watched = watch(stored)
             found[watched.key] = watched

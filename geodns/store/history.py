@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,9 +18,11 @@ import sqlalchemy as sa
 
 from geodns.store import audit
 from geodns.store.audit import Actor
+from geodns.store.batches import BATCH
 from geodns.store.database import LONG_STATEMENT_S, Dialect, Session
 from geodns.store.encoding import name_from_wire
 from geodns.store.listening import CHANNEL
+from geodns.store.pacing import Pacer
 from geodns.store.schema import head as head_table
 from geodns.store.schema import lineage_parents, lineages, list_changes, now, revisions, rrset_changes, rrsets, zone_changes, zones
 
@@ -156,7 +159,9 @@ async def changed_owners_since(session: Session, revision: int, *, limit: int) -
     for apex in put:
         zone = sa.select(zones.c.id).where(zones.c.apex == apex).scalar_subquery()
         query = sa.select(rrsets.c.owner).where(rrsets.c.zone_id == zone).order_by(rrsets.c.owner_key).limit(limit + 1)
-        owners |= dict.fromkeys((apex, row.owner) for row in await session.rows(query))
+        async with aclosing(session.batches(query, BATCH)) as batches:
+            async for batch in batches:
+                owners |= dict.fromkeys((apex, row.owner) for row in batch)
         if len(owners) > limit:
             return None
     query = (
@@ -166,18 +171,33 @@ async def changed_owners_since(session: Session, revision: int, *, limit: int) -
         .distinct()
         .limit(limit + 1)
     )
-    for row in await session.rows(query):
-        owners[row.apex, row.apex] = owners[row.apex, row.owner] = None
+    async with aclosing(session.batches(query, BATCH)) as batches:
+        async for batch in batches:
+            for apex, owner in batch:
+                owners[apex, apex] = owners[apex, owner] = None
     if len(owners) > limit:
         return None
     dropped_lists, put_lists = await _changed_lists(session, revision)
     return ChangedSince(
         tuple(map(name_from_wire, dropped)),
         tuple(map(name_from_wire, put)),
-        tuple((name_from_wire(apex), name_from_wire(owner)) for apex, owner in owners),
+        await _read_names(owners),
         dropped_lists,
         put_lists,
     )
+
+
+async def _read_names(owners: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[Name, Name], ...]:
+    """Owner names of a few zones, of which each is read once."""
+    pacer = Pacer()
+    apexes: dict[bytes, Name] = {}
+    found = []
+    for apex, owner in owners:
+        if apex not in apexes:
+            apexes[apex] = name_from_wire(apex)
+        found.append((apexes[apex], name_from_wire(owner)))
+        await pacer.breathe()
+    return tuple(found)
 
 
 async def _remembers(session: Session, revision: int) -> bool:

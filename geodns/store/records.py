@@ -6,7 +6,7 @@ become values with their steering (`StoredSteered`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -196,15 +196,20 @@ async def owner_rrsets(session: Session, apex: Name, owner: Name) -> list[StateR
 
 async def stream_owners(session: Session, owners: Iterable[tuple[Name, Name]]) -> AsyncGenerator[tuple[tuple[Name, Name], list[StateRow]]]:
     """The same for many (apex, owner), each with its rows, in order of zones as given: for a DELTA."""
-    by_zone: dict[Name, list[Name]] = {}
-    for apex, owner in owners:
-        by_zone.setdefault(apex, []).append(owner)
-    for apex, names_in_zone in by_zone.items():
+    for apex, names_in_zone in _group_by_zone(owners):
         zone = await find_zone(session, apex)
         for batch in in_batches(names_in_zone):
             found = {} if zone is None else await _rows_at(session, zone, batch)
             for owner in batch:
                 yield (apex, owner), found.get(name_to_wire(owner), [])
+
+
+def _group_by_zone(owners: Iterable[tuple[Name, Name]]) -> Iterator[tuple[Name, list[Name]]]:
+    """The owner names of each apex. By its labels: dnspython computes the hash of a name anew each time, for a tenth of a second here."""
+    grouped: dict[tuple[bytes, ...], tuple[Name, list[Name]]] = {}
+    for apex, owner in owners:
+        grouped.setdefault(apex.labels, (apex, []))[1].append(owner)
+    return iter(grouped.values())
 
 
 async def _rows_at(session: Session, zone: Zone, owners: Sequence[Name]) -> dict[bytes, list[StateRow]]:
@@ -231,11 +236,8 @@ async def steered_rrsets(session: Session) -> AsyncGenerator[StoredSteered]:
 
 async def steered_at(session: Session, owners: Iterable[tuple[Name, Name]]) -> list[StoredSteered]:
     """The steered rrsets at these (apex, owner)."""
-    by_zone: dict[Name, list[Name]] = {}
-    for apex, owner in owners:
-        by_zone.setdefault(apex, []).append(owner)
     found: list[StoredSteered] = []
-    for apex, names_in_zone in by_zone.items():
+    for apex, names_in_zone in _group_by_zone(owners):
         for batch in in_batches(names_in_zone):
             place = zones_table.c.apex == name_to_wire(apex), rrsets.c.owner_key.in_([owner_key(owner, apex) for owner in batch])
             found += [steered async for steered in _steered(session, sa.and_(*place))]
