@@ -24,6 +24,7 @@ from geodns.model.record import Rrset
 from geodns.model.steering import Steering
 
 MAX_TTL = 2**31 - 1  # RFC 2181 §8
+MAX_NAME_TEXT = 253  # octoDNS's word for the three types that it binds; a name of 254 would fit into 255 bytes of wire form
 
 _GEO_KEY = re.compile(r"\w\w(-\w\w(-\w\w)?)?$")  # octoDNS's own pattern for `geo`
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -67,6 +68,8 @@ def parse_record(
         return Parsed(None, findings.problems)
     if number == rdata.CNAME and owner == apex:
         findings.fault("/type", "apex-cname", "a CNAME at the apex would stand beside SOA and NS (RFC 1034 §3.6.2); write A and AAAA")
+    if number in rdata.STEERABLE and owner is not None and len(owner.to_text()) > MAX_NAME_TEXT:
+        findings.fault("", "name-too-long", f"the name has more than {MAX_NAME_TEXT} characters with its final dot; shorten it")
     ttl = _parse_ttl(data, number, default_ttl, findings)
     rdatas = _parse_values(data, number, apex, findings)
     steering = None
