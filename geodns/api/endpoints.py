@@ -49,10 +49,9 @@ async def get_endpoint(call: Call[Node, Nothing, None]) -> Reply:
 
 
 async def put_report(call: Call[Node, Nothing, Report]) -> Reply:
-    """An endpoint, or a script beside it, says how it is; this node counts it with its next look, and as a vantage speaks for itself
-    alone."""
+    """An endpoint, or a script beside it, says how it is: this node counts it at once, the others on its database within two seconds."""
     found = find_endpoint(call.node, call.params["id"])
-    if not call.node.prober.report(found.state.endpoint_id, is_up=call.body.state is VerdictView.UP, cause=call.body.cause):
+    if not call.node.push_report(found.state.endpoint_id, is_up=call.body.state is VerdictView.UP, cause=call.body.cause):
         raise Conflict(f"the endpoint {found.state.endpoint_id} is not a PUSH check", hint="set `protocol: PUSH` in its healthcheck")
     return Reply(show_endpoint(find_endpoint(call.node, found.state.endpoint_id)))
 

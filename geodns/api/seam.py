@@ -56,6 +56,10 @@ class Node(Protocol):
         """The dataplane's trace of its own answer. Raises DataplaneUnavailable, InvalidInput."""
         ...
 
+    def push_report(self, endpoint_id: str, *, is_up: bool, cause: str) -> bool:
+        """What a PUSH endpoint says of itself: it counts at once, and other vantages hear of it. False when it is none."""
+        ...
+
     def overrides(self) -> Sequence[Override]:
         """Every override in force."""
         ...

@@ -75,10 +75,11 @@ class TransitionRow:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What other vantages said: ages of heartbeats in seconds, changed votes by endpoint id, and where to go on from."""
+    """What other vantages said: ages of heartbeats in seconds, changed votes by endpoint id, reports, and where to go on from."""
 
     heartbeats: Mapping[str, float]
     votes: Mapping[str, Mapping[str, Vote]]
+    reports: Sequence[health.ReportRow]
     position: int
 
 
@@ -151,7 +152,7 @@ async def hear(session: Session, vantage: str, position: int) -> Heard:
     for row in heard.rows:
         if row.vantage != vantage:
             votes.setdefault(row.vantage, {})[row.endpoint_id] = Vote(row.vote)
-    return Heard(heard.heartbeat_ages_s, votes, heard.position)
+    return Heard(heard.heartbeat_ages_s, votes, heard.reports, heard.position)
 
 
 def _to_history(row: TransitionRow) -> health.TransitionRow:

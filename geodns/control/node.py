@@ -238,6 +238,13 @@ class Node:
         """One check."""
         return self.prober.endpoint(endpoint_id)
 
+    def push_report(self, endpoint_id: str, *, is_up: bool, cause: str) -> bool:
+        """What a PUSH endpoint says of itself: it counts here at once, and is told to the other vantages. False when it is none."""
+        if not self.prober.report(endpoint_id, is_up=is_up, cause=cause):
+            return False
+        self.vantages.report(endpoint_id, is_up=is_up, cause=cause)
+        return True
+
     def overrides(self) -> list[Override]:
         """Every override in force."""
         return self.desk.in_force(datetime.now(UTC))

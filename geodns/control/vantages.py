@@ -1,4 +1,5 @@
-"""The other vantages: our heartbeat goes to the store once a second, theirs and their votes come from it.
+"""The other vantages: our heartbeat goes to the store once a second, theirs and their votes come from it, and so do reports of PUSH checks,
+which any node may be given.
 
 On SQLite there is one node, and so nobody to tell: no heartbeat is written, because each would cost a sync of the disk.
 """
@@ -6,6 +7,7 @@ On SQLite there is one node, and so nobody to tell: no heartbeat is written, bec
 from __future__ import annotations
 
 import asyncio
+import time
 
 import structlog
 
@@ -31,6 +33,12 @@ class Vantages:
         self._prober = prober
         self._vantage = vantage
         self._seen = 0
+        self._reports: dict[str, tuple[bool, str, float]] = {}  # by endpoint id: up, cause, monotonic time
+
+    def report(self, endpoint_id: str, *, is_up: bool, cause: str) -> None:
+        """A PUSH check reported to this node: the others hear of it with the next exchange."""
+        if self._keeper.database.dialect is Dialect.POSTGRESQL:
+            self._reports[endpoint_id] = is_up, cause, time.monotonic()
 
     async def run(self) -> None:
         """Beats and listens for ever; cancel it to end."""
@@ -45,8 +53,14 @@ class Vantages:
 
     async def exchange(self) -> None:
         """One heartbeat, and what the others said since the last. Raises DatabaseUnavailable."""
+        reports = dict(self._reports)
+        now_s = time.monotonic()
         async with self._keeper.database.write() as session:
             await health.beat(session, self._vantage)
+            if reports:
+                rows = [health.ReportRow(key, is_up, cause, now_s - at_s) for key, (is_up, cause, at_s) in reports.items()]
+                await health.save_reports(session, rows)
+        self._reports = {key: report for key, report in self._reports.items() if reports.get(key) is not report}
         async with self._keeper.database.read() as session:
             heard = await healthtable.hear(session, self._vantage, self._seen)
         self._seen = heard.position
@@ -54,3 +68,5 @@ class Vantages:
             self._prober.hear_heartbeat(vantage, age_s)
         for vantage, votes in heard.votes.items():
             self._prober.hear_votes(vantage, votes)
+        for report in heard.reports:
+            self._prober.report(report.endpoint_id, is_up=report.is_up, cause=report.cause, age_s=max(0.0, report.age_s))

@@ -560,13 +560,12 @@ class Prober:
         self._decide_again(waiting)
         return bool(waiting)
 
-    def report(self, endpoint_id: str, *, is_up: bool, cause: str = "") -> bool:
-        """What a PUSH endpoint says of itself, judged at once; False when there is no such endpoint."""
+    def report(self, endpoint_id: str, *, is_up: bool, cause: str = "", age_s: float = 0.0) -> bool:
+        """What a PUSH endpoint said of itself so long ago, judged at once when it is news; False when there is no such endpoint."""
         endpoint = self._endpoints.get(endpoint_id)
         if endpoint is None or not isinstance(endpoint.probe, PushProbe):
             return False
-        endpoint.probe.report(is_up, cause)
-        if endpoint.due is not None:
+        if endpoint.probe.report(is_up, cause, age_s) and endpoint.due is not None:
             endpoint.due.cancel()
             self._arrange(endpoint, self._loop.time())
         return True

@@ -1,7 +1,8 @@
 """The PUSH check: the endpoint, or a script beside it, reports its own state; an attempt merely looks at the newest report.
 
 Contacts nobody. A report that is older than `stale_after` is silence: whoever reports has fallen silent, and so has the
-way to us. Reports are not kept over a restart: until one comes, or `stale_after` has passed, there is no evidence.
+way to us. Until the first one comes, or `stale_after` has passed, there is no evidence. Control hands in reports that were made
+to other nodes, with their age; of two the later counts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from geodns.prober.stream import Progress
 
 MAX_CAUSE = 200
 """Characters of a reported cause that are kept: it is shown beside our own causes, which are sentences."""
+
+
+SAME_S = 0.5
+"""A report from another node comes more than once, and its age is never quite the same: equal words within this time are one report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +41,14 @@ class PushProbe:
         self._made_s = self._loop.time()
         self._newest: Report | None = None
 
-    def report(self, is_up: bool, cause: str) -> None:
-        """Takes a report; what is not printable in the cause is dropped."""
+    def report(self, is_up: bool, cause: str, age_s: float = 0.0) -> bool:
+        """Takes a report that was made so long ago; whether it is news. What is not printable in the cause is dropped."""
         words = "".join(character for character in cause if character.isprintable())[:MAX_CAUSE]
-        self._newest = Report(is_up, words, self._loop.time())
+        report, newest = Report(is_up, words, self._loop.time() - age_s), self._newest
+        if newest is not None and (report.at_s < newest.at_s or (age_s > 0 and _is_same(report, newest))):
+            return False
+        self._newest = report
+        return True
 
     async def attempt(self, address: str, progress: Progress) -> str:
         """See `probe.Probe`; `address` is not contacted."""
@@ -52,3 +61,7 @@ class PushProbe:
         if not newest.is_up:
             raise AnsweredBadly(f"reported down: {newest.cause}" if newest.cause else "reported down")
         return f"reported up: {newest.cause}" if newest.cause else "reported up"
+
+
+def _is_same(report: Report, known: Report) -> bool:
+    return (report.is_up, report.cause) == (known.is_up, known.cause) and report.at_s - known.at_s < SAME_S

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from geodns.store.batches import in_batches
 from geodns.store.database import LONG_STATEMENT_S, Dialect, Session
 from geodns.store.pages import Page, clamp_limit, make_page, read_cursor
-from geodns.store.schema import check_states, check_transitions, now, to_microseconds, vantages
+from geodns.store.schema import check_reports, check_states, check_transitions, now, to_microseconds, vantages
 
 # A row gets its time when it is written and is seen when its transaction has committed: whoever asks for what is newer looks back by the
 # longest that a write of health rows may take, and hears some rows twice.
@@ -62,12 +62,23 @@ class TransitionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportRow:
+    """The newest report of a PUSH check, whichever node it was made to; `age_s` is its age by the database's clock."""
+
+    endpoint_id: str
+    is_up: bool
+    cause: str
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """What the vantages said since a position: ages of heartbeats in seconds, and rows that changed. `position` is for the next time."""
 
     position: int
     heartbeat_ages_s: dict[str, float] = field(default_factory=dict)
     rows: tuple[CheckRow, ...] = ()
+    reports: tuple[ReportRow, ...] = ()
 
 
 _STATE_FIELDS: Final = tuple(each.name for each in fields(CheckRow))
@@ -134,7 +145,23 @@ async def hear(session: Session, position: int) -> Heard:
         row.name: max(0.0, (time - row.heartbeat) / 1e6) for row in await session.rows(sa.select(vantages.c.name, vantages.c.heartbeat))
     }
     query = sa.select(check_states).where(check_states.c.updated >= position - _OVERLAP_US)
-    return Heard(time, ages, tuple(_check_row(row) for row in await session.rows(query)))
+    reported = sa.select(check_reports).where(check_reports.c.updated >= position - _OVERLAP_US)
+    reports = [ReportRow(row.endpoint_id, row.is_up, row.cause, (time - row.at) / 1e6) for row in await session.rows(reported)]
+    return Heard(time, ages, tuple(_check_row(row) for row in await session.rows(query)), tuple(reports))
+
+
+async def save_reports(session: Session, rows: Iterable[ReportRow]) -> None:
+    """Put these reports in place of older ones of the same checks; newer ones stay."""
+    time = await database_time(session)
+    values = [
+        {"endpoint_id": row.endpoint_id, "is_up": row.is_up, "cause": row.cause, "at": time - int(row.age_s * 1e6), "updated": time}
+        for row in rows
+    ]
+    put = _insert(session, check_reports)
+    kept = {name: put.excluded[name] for name in ("is_up", "cause", "at", "updated")}
+    statement = put.on_conflict_do_update(index_elements=["endpoint_id"], set_=kept, where=check_reports.c.at < put.excluded.at)
+    for batch in in_batches(values):
+        await session.execute(statement, batch, limit_s=LONG_STATEMENT_S)
 
 
 async def database_time(session: Session) -> int:

@@ -17,6 +17,7 @@ from geodns.store.database import LONG_STATEMENT_S, Session
 from geodns.store.health import database_time
 from geodns.store.schema import (
     audit,
+    check_reports,
     check_states,
     check_transitions,
     events,
@@ -82,6 +83,7 @@ async def _forget_changes(session: Session, cutoff: datetime) -> int:
 async def _forget_unseen(session: Session) -> int:
     unseen_us = await database_time(session) - UNSEEN // timedelta(microseconds=1)
     states = await _delete(session, check_states.delete().where(check_states.c.updated < unseen_us))
+    states += await _delete(session, check_reports.delete().where(check_reports.c.updated < unseen_us))
     return states + await _delete(session, vantages.delete().where(vantages.c.heartbeat < unseen_us))
 
 

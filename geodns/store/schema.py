@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 # The newest revision under migrations/versions; the program refuses to work on any other (a test compares).
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TWO_64 = 1 << 64
@@ -287,6 +287,16 @@ check_states = sa.Table(
     sa.Column("flaps", sa.Integer, nullable=False),
     sa.Column("is_released", sa.Boolean, nullable=False),
     sa.Column("updated", sa.BigInteger, nullable=False, index=True),  # the database's clock, microseconds
+)
+
+check_reports = sa.Table(
+    "check_reports",
+    metadata,
+    sa.Column("endpoint_id", sa.Text, primary_key=True),
+    sa.Column("is_up", sa.Boolean, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),  # when it was said: the database's clock, microseconds
+    sa.Column("updated", sa.BigInteger, nullable=False, index=True),  # when it was written, by the same clock
 )
 
 check_transitions = sa.Table(

@@ -20,6 +20,7 @@ from geodns.model.check import Check, Protocol
 from geodns.prober.outcome import Evidence
 from tests.behaviour.test_writes import ask_quietly
 from tests.support.certificates import Authority
+from tests.support.databases import PostgresCluster
 from tests.support.datagrams import replying
 from tests.support.grpc_server import GrpcServer, serving_grpc
 from tests.support.hostile import ADDRESS, HOSTILE, in_a_thread
@@ -294,6 +295,29 @@ def test_verdict_and_cause_of_every_protocol(servers: Servers, make_node: MakeNo
     report(node, "push", "up")
     back = {key: cases[key] for key in turned if key not in ("push", "grpc-service")}
     await_outcomes(node, back | {"push": Case(cases["push"].keys, True, "reported up: disk full$")})
+
+
+def test_a_report_to_one_node_is_heard_by_the_others(make_node: MakeNode, postgres_cluster: PostgresCluster) -> None:
+    url = postgres_cluster.create_database()
+    nodes = [
+        make_node(name, zones={"example.com.yaml": ZONE}, settings={"DATABASE_URL": url, "NODE_NAME": name}) for name in ("first", "second")
+    ]
+    for node in nodes:
+        node.spawn()
+    for node in nodes:
+        node.wait_ready()
+    first, second = nodes
+    keys = {"protocol": "PUSH", "stale_after": 600}
+    write(first, {"push": Case(keys, True, "no report yet$")})
+    for speaker, state, cause in ((first, "down", "reported down"), (second, "up", "reported up")):
+        wait_until(lambda: "push" in endpoints(speaker), within_s=PATIENCE_S, what="the check")  # noqa: B023 - it waits within the round
+        report(speaker, "push", state)
+        for node in nodes:
+            await_outcomes(node, {"push": Case(keys, state == "up", f"{cause}: disk full$")})
+    silent = {**keys, "stale_after": 0.5}
+    write(first, {"push": Case(silent, False, "")})
+    for node in nodes:
+        await_outcomes(node, {"push": Case(silent, False, "no report for ")})
 
 
 def test_hostile_servers_take_their_value_out_and_leave_nothing_in_the_node(servers: Servers, make_node: MakeNode) -> None:

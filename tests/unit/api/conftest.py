@@ -83,6 +83,9 @@ class StoreNode:
         self.questions.append((name, rtype, client))
         return explanation(name, rtype, client)
 
+    def push_report(self, endpoint_id: str, *, is_up: bool, cause: str) -> bool:
+        return self.prober.report(endpoint_id, is_up=is_up, cause=cause)
+
     def overrides(self) -> Sequence[Override]:
         return list(self.words.values())
 

@@ -10,7 +10,7 @@ from geodns.control import healthtable
 from geodns.control.keeper import DatabaseKeeper
 from geodns.control.vantages import Vantages
 from geodns.prober import CheckState, Prober, Verdict, Vote
-from geodns.store.database import Database
+from geodns.store.database import Database, Dialect
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -21,9 +21,14 @@ class Listener:
     def __init__(self) -> None:
         self.ages: dict[str, float] = {}
         self.votes: dict[str, dict[str, Vote]] = {}
+        self.reports: dict[str, tuple[bool, str, float]] = {}
 
     def hear_heartbeat(self, vantage: str, age_s: float) -> None:
         self.ages[vantage] = age_s
+
+    def report(self, endpoint_id: str, *, is_up: bool, cause: str, age_s: float) -> bool:
+        self.reports[endpoint_id] = (is_up, cause, age_s)
+        return True
 
     def hear_votes(self, vantage: str, votes: Mapping[str, Vote]) -> None:
         self.votes.setdefault(vantage, {}).update(votes)
@@ -53,3 +58,19 @@ async def test_a_vote_reaches_the_others_and_follows_its_changes(database: Datab
         await healthtable.save(session, "fra1", [], [state("e1", Vote.WITHHELD)])
     await second.exchange()
     assert heard_by_second.votes["fra1"]["e1"] is Vote.WITHHELD
+
+
+async def test_a_report_to_one_reaches_the_others(database: Database) -> None:
+    """On SQLite there is nobody else, and nothing is written."""
+    first, _ = vantage(database, "fra1")
+    second, heard_by_second = vantage(database, "nyc1")
+    first.report("e1", is_up=False, cause="disk full")
+    await first.exchange()
+    await second.exchange()
+    if database.dialect is Dialect.SQLITE:
+        assert heard_by_second.reports == {}
+        return
+    is_up, cause, age_s = heard_by_second.reports["e1"]
+    assert (is_up, cause) == (False, "disk full")
+    assert 0 <= age_s < 5
+    assert first._reports == {}, "it is written once"

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from geodns.model.check import Check, Protocol, Timing
 from geodns.prober import AddressPolicy, Collaborators, Prober, Target
+from geodns.prober.fault import Silent
+from geodns.prober.push import PushProbe
+from geodns.prober.stream import Progress
 from tests.support.probed_world import Record
 from tests.support.simulated_time import SimulatedLoop, run_simulated
 
@@ -40,6 +45,26 @@ def test_reports_decide_and_their_absence_too() -> None:
         assert turned[0][2] == "reported down: disk full"
         assert turned[2][2].startswith("no report for ")
         assert not prober.report("0" * 20, is_up=True)
+
+    run_simulated(scenario)
+
+
+def test_of_two_reports_the_later_counts_and_the_same_one_counts_once() -> None:
+    async def scenario(loop: SimulatedLoop) -> None:
+        await asyncio.sleep(100)
+        probe = PushProbe(CHECK)
+        assert probe.report(False, "disk full")
+        assert not probe.report(True, "", age_s=20), "an older one that another node was given"
+        await asyncio.sleep(1)
+        assert not probe.report(False, "disk full", age_s=0.9), "our own, heard again"
+        assert probe.report(False, "disk full"), "said again"
+        assert not probe.report(False, "disk full", age_s=1.0)
+        assert probe.report(True, "", age_s=0.0)
+        await asyncio.sleep(10)
+        assert probe.report(False, "power", age_s=5), "later than what we have, from another node"
+        await asyncio.sleep(26)
+        with pytest.raises(Silent, match="no report for 31 s"):
+            await probe.attempt("192.0.2.1", Progress())
 
     run_simulated(scenario)
 

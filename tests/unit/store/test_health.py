@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from geodns.store import audit, events, health, overrides
 from geodns.store.database import Database
-from geodns.store.health import CheckRow, TransitionRow
+from geodns.store.health import CheckRow, ReportRow, TransitionRow
 from geodns.store.overrides import FREEZE, StoredOverride
 from tests.support.databases import opened
 from tests.unit.store.writing import ACTOR
@@ -50,6 +50,19 @@ async def test_ten_thousand_states_are_one_batch(database: Database) -> None:
         loaded = await health.load_states(session, "fra")
     assert len(loaded) == 10_000
     assert {state.verdict for state in loaded} == {"down"}
+
+
+async def test_the_later_of_two_reports_stays_and_is_heard_with_its_age(database: Database) -> None:
+    for report in (ReportRow("e1", False, "full", 30.0), ReportRow("e1", True, "", 60.0), ReportRow("e2", True, "well", 0.0)):
+        async with database.write() as session:
+            await health.save_reports(session, [report])
+    async with database.read() as session:
+        heard = await health.hear(session, 0)
+        later = await health.hear(session, heard.position + 60_000_000)
+    reports = {report.endpoint_id: report for report in heard.reports}
+    assert [(reports[key].is_up, reports[key].cause) for key in ("e1", "e2")] == [(False, "full"), (True, "well")]
+    assert 30 <= reports["e1"].age_s < 60
+    assert later.reports == ()
 
 
 async def test_history_is_read_newest_first_and_a_replay_adds_nothing(database: Database) -> None:

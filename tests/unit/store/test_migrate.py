@@ -67,6 +67,14 @@ def test_program_knows_the_newest_migration() -> None:
     assert all(name[:4].isdigit() and name.count("_") >= 2 for name in names), names
 
 
+async def test_the_first_schema_becomes_the_newest(database_url: str) -> None:
+    await run(database_url, "DROP TABLE check_reports", "UPDATE alembic_version SET version_num = '0001'")
+    assert await migrate.schema_state(database_url) is SchemaState.OLDER
+    done = await migrate.upgrade(database_url)
+    assert (done.version_before, done.version) == ("0001", SCHEMA_VERSION)
+    await test_migrations_and_metadata_describe_one_schema(database_url)
+
+
 async def test_newer_schema_is_refused_and_left_alone(database_url: str) -> None:
     await run(database_url, "UPDATE alembic_version SET version_num = '9999'")
     assert await migrate.schema_state(database_url) is SchemaState.NEWER
