@@ -44,6 +44,8 @@ LOOK_S = 0.1
 # A FULL of a million names takes seconds.
 ADOPTED_WITHIN_S = 120.0
 RESTARTS = 5
+# CPU in a second below which a node is at rest: its polls and ticks take a tenth of it, more on a loaded machine.
+QUIET_NS = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +314,7 @@ def wait_quiet(world: World) -> None:
     def is_quiet() -> bool:
         before = cpu_ns(world.control)
         time.sleep(1.0)
-        return cpu_ns(world.control) - before < 50_000_000
+        return cpu_ns(world.control) - before < QUIET_NS
 
     wait_until(is_quiet, within_s=SEEDED_WITHIN_S, what="a node at rest")
 

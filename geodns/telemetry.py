@@ -106,6 +106,13 @@ DATAPLANE_METRICS: tuple[KnownMetric, ...] = (
 # What the node knows; a missing source leaves the metric out of the scrape.
 NODE_METRICS: tuple[KnownMetric, ...] = (
     KnownMetric("geodns_control_connected", GaugeMetricFamily, "connected", (), "1 while control is linked to the dataplane."),
+    KnownMetric(
+        "geodns_dataplane_silence_seconds",
+        GaugeMetricFamily,
+        "dataplane_silence",
+        (),
+        "For how long the dataplane has said nothing; it does every second.",
+    ),
     KnownMetric("geodns_database_up", GaugeMetricFamily, "database_up", (), "1 while the database can be reached."),
     KnownMetric("geodns_ready", GaugeMetricFamily, "ready", (), "1 while /readyz is 200."),
     KnownMetric("geodns_state_revision", GaugeMetricFamily, "state_revision", (), "Revision that the dataplane serves."),

@@ -10,7 +10,7 @@ from geodns.errors import Problem
 from geodns.prober import Prober
 from geodns.settings import Settings
 from geodns.store.audit import Actor
-from geodns.store.database import Database
+from geodns.store.database import Database, Session
 from geodns.store.requests import ChangeRequest, Operation, Step
 from geodns.telemetry import Measured
 
@@ -50,6 +50,10 @@ class Node(Protocol):
 
     async def write(self, request: ChangeRequest, actor: Actor) -> WriteResult:
         """Commit, publish, and wait at most two seconds until the dataplane has adopted it."""
+        ...
+
+    async def check_history(self, session: Session) -> None:
+        """For a write that takes no revision, in its transaction: ForeignHistory (409) under a database that is not the one served from."""
         ...
 
     async def explain(self, name: str, rtype: str, client: str) -> Mapping[str, Any]:

@@ -170,7 +170,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/audit", ADMIN, "Who changed what", operations.list_audit, Page[AuditEntry], query=AuditQuery),
     Route("GET", "/api/v1/tokens", ADMIN, "List tokens", tokens.list_tokens, Page[Token], query=PageQuery),
     Route("POST", "/api/v1/tokens", ADMIN, "Make a token", tokens.create_token, NewToken, body=TokenInput, statuses=(201,), errors=(409,)),
-    Route("DELETE", "/api/v1/tokens/{id}", ADMIN, "Revoke a token", tokens.revoke_token, Deleted, errors=(404,)),
+    Route("DELETE", "/api/v1/tokens/{id}", ADMIN, "Revoke a token", tokens.revoke_token, Deleted, errors=(404, 409)),
     # without a token
     Route("GET", "/healthz", None, "Whether the process is alive", operations.live, Health),
     Route("GET", "/readyz", None, "Whether the node answers as it should", operations.ready, Health, errors=(503,)),

@@ -31,6 +31,7 @@ async def list_tokens(call: Call[Node, PageQuery, None]) -> Reply:
 async def create_token(call: Call[Node, Nothing, TokenInput]) -> Reply:
     given = call.body
     async with call.node.database.write() as session:
+        await call.node.check_history(session)
         made = await store.create_token(session, given.name, store.TokenRole(given.role.value), actor_of(call), given.expires_at)
     shown = show_token(made.token).model_dump()
     # The secret is in this answer and nowhere else: no cache on the way may keep it.
@@ -39,6 +40,7 @@ async def create_token(call: Call[Node, Nothing, TokenInput]) -> Reply:
 
 async def revoke_token(call: Call[Node, Nothing, None]) -> Reply:
     async with call.node.database.write() as session:
+        await call.node.check_history(session)
         token = await store.revoke_token(session, call.params["id"], actor_of(call))
     return Reply(Deleted(deleted=f"token/{token.id}"))
 

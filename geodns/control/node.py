@@ -220,6 +220,10 @@ class Node:
         ForeignHistory (409), DatabaseUnavailable and SchemaTooNew (503)."""
         return await self.writer.write(request, actor)
 
+    async def check_history(self, session: Session) -> None:
+        """Raises ForeignHistory when the session's database is not the history that is served; for writes that take no revision."""
+        await self.keeper.check_history(session)
+
     async def explain(self, name: str, rtype: str, client: str) -> dict[str, Any]:
         """The dataplane's trace of its own answer. Raises DataplaneUnavailable, and InvalidInput with the dataplane's own sentence."""
         link = self.supervisor.link

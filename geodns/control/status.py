@@ -22,10 +22,15 @@ from geodns.control.recorder import HealthRecorder
 from geodns.control.supervisor import Supervisor
 from geodns.control.zonefiles import ZoneFiles
 from geodns.prober import Evidence, Prober, Verdict
+from geodns.publish.client import LinkClient
 from geodns.settings import Settings
 
 # A dataplane that is this far behind the store is a problem, and not only between two frames.
 LAG_S = 3.0
+
+# The dataplane sends its status every second. One that is stopped, or waits for a dead disk, keeps its sockets open and answers nobody;
+# shorter silences happen while a loaded machine adopts a large state.
+SILENT_S = 5.0
 
 Figures = Mapping[str, int | float | Mapping[Any, int | float]]
 
@@ -70,6 +75,8 @@ class Report:
         link = self.supervisor.link
         if link is None or link.closed:
             return False, self.supervisor.problem or "the dataplane is not linked"
+        if link.silent_s > SILENT_S:
+            return False, self._silence(link)
         if link.served is None:
             return False, "the dataplane serves no state yet" + (f": {self.keeper.problem}" if self.keeper.problem else "")
         missing = self._unbound()
@@ -105,6 +112,8 @@ class Report:
             "health_suppressed": {"self-suspicion": prober.withheld, "brake": prober.braked},
             "event_loop_lag": prober.loop_late_recently_s,
         }
+        if self.supervisor.link is not None:
+            found["dataplane_silence"] = self.supervisor.link.silent_s
         if served is not None:
             found["state_revision"] = served.revision
         if head is not None:
@@ -195,8 +204,14 @@ class Report:
             return []
         return [str(address) for address in self.settings.dns.listen if str(address) not in bound]
 
+    def _silence(self, link: LinkClient) -> str:
+        return f"the dataplane (pid {link.hello.pid}) has said nothing for {link.silent_s:.0f} s: it is stopped or stuck"
+
     def _dataplane_problems(self) -> list[str]:
         found = []
+        link = self.supervisor.link
+        if link is not None and not link.closed and link.silent_s > SILENT_S:
+            found.append(self._silence(link))
         if self.supervisor.problem is not None:
             found.append(self.supervisor.problem)
         elif not self.supervisor.connected:
@@ -209,7 +224,6 @@ class Report:
         disk = self._dataplane_status().get("disk")
         if isinstance(disk, dict) and disk.get("last_error"):
             found.append(f"the dataplane cannot keep its state on disk: {disk['last_error']}")
-        link = self.supervisor.link
         if link is not None and link.config_refusal is not None:
             found.append(f"the dataplane refuses its configuration: {link.config_refusal}")
         return found

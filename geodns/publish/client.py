@@ -11,6 +11,7 @@ import itertools
 import os
 import socket
 import struct
+import time
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -69,6 +70,7 @@ class LinkClient:
     refusals: deque[Refuse] = field(default_factory=lambda: deque(maxlen=REFUSALS_KEPT))
     config_refusal: str | None = None
     lost: str | None = None
+    heard_s: float = field(default_factory=time.monotonic)
     _decoder: frames.FrameDecoder = field(default_factory=frames.FrameDecoder)
     _transfer: _Transfer | None = None
     _one_transfer: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -114,6 +116,11 @@ class LinkClient:
         size: int = self.writer.transport.get_write_buffer_size()
         return size
 
+    @property
+    def silent_s(self) -> float:
+        """For how long the dataplane has said nothing. It sends its status every second, so more than a few are a stopped process."""
+        return time.monotonic() - self.heard_s
+
     async def run(self) -> None:
         """Reads until the connection ends; never raises for that: `lost` says why, and everything that waits fails."""
         try:
@@ -122,6 +129,7 @@ class LinkClient:
                 if not data:
                     self.lost = self.lost or "the dataplane closed the connection"
                     break
+                self.heard_s = time.monotonic()
                 for frame in self._decoder.feed(data):
                     self._take(frame)
         except OSError as error:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import operator
+import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -40,8 +41,11 @@ from geodns.store.unreachable import is_locked, lacks_schema, unreachable
 CONNECT_S: Final = 0.9
 # One ordinary statement touches a handful of index pages: longer than this means that nobody answers.
 STATEMENT_S: Final = 2.0
-# Statements over a whole zone, and waiting for the revision row behind somebody's import.
+# Statements over a whole zone.
 LONG_STATEMENT_S: Final = 60.0
+# On PostgreSQL writers wait for each other's locks, mostly for the revision row. Most are held for milliseconds; behind an import, or a
+# forgotten transaction in a terminal, a writer is told to try again while whoever sent it still waits.
+_ROW_LOCK_S: Final = 3.0
 
 # SQLite lets one write at a time; waiting happens in our own queue, in order. PostgreSQL's writers queue at the revision row, and these
 # few leave connections for writers that do not touch it (health, tokens).
@@ -53,6 +57,9 @@ _READERS: Final = 8
 # beside a busy writer, so it is begun anew every few polls.
 _LOCK_S: Final = 1.5
 _LOCK_POLL_S: Final = 0.05
+
+# Rows that aiosqlite takes at a time where it iterates itself, which nobody here lets it do.
+_CHUNK: Final = 64
 
 BEGIN_OPTION: Final = "geodns_begin"
 _FILE: Final = "geodns_file"
@@ -163,7 +170,7 @@ class Database:
         self.location = location
         self.dialect = Dialect.POSTGRESQL if location.path is None else Dialect.SQLITE
         self._where = str(location)
-        engine = make_engine(location, pool_size=_READERS + _POSTGRES_WRITERS)
+        engine = make_engine(location, pool_size=_READERS + _POSTGRES_WRITERS, row_lock_s=_ROW_LOCK_S)
         self._engine = engine
         if self.dialect is Dialect.SQLITE:
             self._read_engine = engine.execution_options(**{BEGIN_OPTION: "BEGIN"})
@@ -314,18 +321,20 @@ class Database:
         await asyncio.shield(asyncio.ensure_future(close()))
 
 
-def make_engine(location: Location, *, pool_size: int, lock_s: float = _LOCK_POLL_S) -> AsyncEngine:
+def make_engine(location: Location, *, pool_size: int, lock_s: float = _LOCK_POLL_S, row_lock_s: float = 0) -> AsyncEngine:
     """An engine with our connection settings; its users choose how transactions begin (on SQLite by default: BEGIN IMMEDIATE).
 
-    `lock_s` is how long SQLite itself waits for a lock that another process holds.
+    `lock_s` is how long SQLite itself waits for a lock that another process holds, `row_lock_s` how long PostgreSQL does for any lock (0
+    = for ever).
     """
     if location.path is None:
+        settings = {"application_name": "geodns", "lock_timeout": str(round(1000 * row_lock_s))}
         return create_async_engine(
             location.engine_url(),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=STATEMENT_S,
-            connect_args={"timeout": CONNECT_S, "server_settings": {"application_name": "geodns"}},
+            connect_args={"timeout": CONNECT_S, "server_settings": settings},
         )
     path = location.path
 
@@ -364,12 +373,28 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+class _SqliteConnection(aiosqlite.Connection):
+    """One that lets go of its lock when it is closed in the middle of a transaction.
+
+    A task that is cancelled leaves its statement's cursor in a traceback, and SQLite keeps a connection with an open statement, and its
+    lock, until somebody collects the garbage.
+    """
+
+    async def close(self) -> None:
+        with suppress(Exception):
+            if self.in_transaction:  # an interruption of nothing would keep the WAL from being written back by the closing
+                await self.interrupt()
+                await self.rollback()
+        await super().close()
+
+
 async def _connect_sqlite(path: Path, lock_s: float) -> aiosqlite.Connection:
     """A connection to a file that is there: `mode=rw` never makes an empty one.
 
     The driver's own transaction control is switched off, because it begins late and not IMMEDIATE.
     """
-    connection = aiosqlite.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=lock_s, isolation_level=None)
+    uri = f"file:{quote(str(path))}?mode=rw"
+    connection = _SqliteConnection(lambda: sqlite3.connect(uri, uri=True, timeout=lock_s, isolation_level=None), _CHUNK)
     thread = connection._thread
     thread.daemon = True  # a disk that hangs must not keep the process
     try:

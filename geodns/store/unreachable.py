@@ -83,6 +83,8 @@ def _reason(error: BaseException) -> str | None:
         case sqlite3.Error():
             code = getattr(cause, "sqlite_errorcode", None)
             away = code is not None and code & 0xFF in _SQLITE_AWAY
+        case asyncpg.PostgresError(sqlstate="55P03"):
+            return "another transaction holds what is to be changed"
         case asyncpg.PostgresError():
             away = str(cause.sqlstate or "").startswith(_SQLSTATE_AWAY)
         case asyncpg.InterfaceError() | asyncpg.InternalClientError():

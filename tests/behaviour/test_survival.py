@@ -289,3 +289,22 @@ def test_malformed_packets_get_formerr_or_silence_and_never_an_exit(make_node: M
             sock.send(b"\x12\x34\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff" + b"\xc0\x0c" * size)
     assert serves(node)
     assert [process.pid for process in node.dataplanes()] == [dataplane.pid]
+
+
+def test_a_dataplane_that_is_stopped_is_noticed_and_left_alone(make_node: MakeNode) -> None:
+    node = make_node(zones={"example.com.yaml": ZONE})
+    node.start()
+    (dataplane,) = node.dataplanes()
+    dataplane.suspend()
+    try:
+        wait_until(lambda: node.get("/readyz").status == 503, within_s=30, what="a node that is not ready")
+        assert "has said nothing for" in node.get("/readyz").body["reason"]
+        assert any("stopped or stuck" in problem for problem in node.get("/api/v1/status").body["problems"])
+        metrics = dict(line.rsplit(" ", 1) for line in node.get("/metrics").body.splitlines() if not line.startswith("#"))
+        assert float(metrics["geodns_dataplane_silence_seconds"]) > 5
+        assert float(metrics["geodns_ready"]) == 0
+    finally:
+        dataplane.resume()
+    wait_until(lambda: node.get("/readyz").status == 200, within_s=30, what="readiness")
+    assert [process.pid for process in node.dataplanes()] == [dataplane.pid]
+    assert serves(node)

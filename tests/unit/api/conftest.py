@@ -32,7 +32,7 @@ from geodns.prober import Prober
 from geodns.settings import ListenAddress, Settings
 from geodns.store import changes, migrate
 from geodns.store.audit import Actor
-from geodns.store.database import Database
+from geodns.store.database import Database, Session
 from geodns.store.requests import ChangeRequest, WritePolicy
 
 OPENAPI = describe(ROUTES)
@@ -76,6 +76,10 @@ class StoreNode:
         self.actors.append(actor)
         committed = await changes.commit(self.database, request, actor, WritePolicy())
         return WriteResult(committed, self.applied)
+
+    async def check_history(self, session: Session) -> None:
+        if self.error is not None:
+            raise self.error
 
     async def explain(self, name: str, rtype: str, client: str) -> Mapping[str, Any]:
         if not self.is_ready:

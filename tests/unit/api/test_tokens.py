@@ -10,6 +10,7 @@ import pytest
 
 from geodns.api.auth import Identity, Role
 from geodns.api.tokens import make_look_up
+from geodns.errors import ForeignHistory
 from tests.unit.api.conftest import Api
 
 
@@ -60,3 +61,11 @@ async def test_a_token_that_is_not_there_cannot_be_revoked(api: Api) -> None:
 async def test_a_malformed_token_is_told_with_its_place(api: Api, body: dict[str, Any], pointer: str) -> None:
     answer = await api.check("POST", "/tokens", body, status=422)
     assert [problem["pointer"] for problem in answer.body["errors"]] == [pointer]
+
+
+async def test_under_another_history_no_token_is_made_or_revoked(api: Api) -> None:
+    made = await api.check("POST", "/tokens", {"name": "ci", "role": "read"}, status=201)
+    api.node.error = ForeignHistory("the database holds another history")
+    await api.check("POST", "/tokens", {"name": "more", "role": "read"}, status=409)
+    await api.check("DELETE", f"/tokens/{made.body['id']}", status=409)
+    assert [token["name"] for token in (await api.check("GET", "/tokens")).body["items"]] == ["ci"]

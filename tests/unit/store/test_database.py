@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sqlite3
 import threading
@@ -17,7 +18,7 @@ from geodns.errors import DatabaseUnavailable
 from geodns.store import audit, history, migrate
 from geodns.store.audit import Actor
 from geodns.store.database import Database, Dialect
-from tests.support.databases import PostgresCluster
+from tests.support.databases import PostgresCluster, opened
 
 ACTOR = Actor("test")
 
@@ -85,6 +86,32 @@ async def test_cancelled_write_leaves_nothing_and_blocks_nobody(database: Databa
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await take_revision(database) == before + 1
+
+
+async def test_statement_that_is_cancelled_lets_go_of_its_lock_at_once(database: Database) -> None:
+    numbers = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 100000000) SELECT count(*) FROM c"
+
+    async def count_for_ever(inside: asyncio.Event) -> None:
+        async with database.write() as session:
+            await history.begin_revision(session, ACTOR)
+            inside.set()
+            await session.execute(sa.text(numbers), limit_s=60)
+
+    before = await revision_of(database)
+    gc.collect()
+    gc.disable()  # it must not depend on it
+    try:
+        for number, pause_s in enumerate((0.0, 0.05, 0.2), start=1):
+            inside = asyncio.Event()
+            task = asyncio.create_task(count_for_ever(inside))
+            await inside.wait()
+            await asyncio.sleep(pause_s)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await take_revision(database) == before + number
+    finally:
+        gc.enable()
 
 
 async def test_many_readers_and_writers_at_once_all_finish(database: Database) -> None:
@@ -240,6 +267,18 @@ def black_hole(postgres_cluster: PostgresCluster) -> Iterator[BlackHole]:
     hole = BlackHole(postgres_cluster.port)
     yield hole
     hole.close()
+
+
+async def test_writer_behind_a_lock_that_is_not_let_go_is_told_to_try_again(postgres_url: str) -> None:
+    await migrate.upgrade(postgres_url)
+    async with opened(postgres_url) as database, opened(postgres_url) as other:
+        async with other.write() as holder:
+            await history.begin_revision(holder, ACTOR)
+            started = time.monotonic()
+            with pytest.raises(DatabaseUnavailable, match="another transaction holds what is to be changed"):
+                await take_revision(database)
+            assert time.monotonic() - started < 20
+        assert await take_revision(database) == 3
 
 
 async def test_server_behind_a_cut_network_is_unavailable_in_time(black_hole: BlackHole, postgres_url: str) -> None:
