@@ -20,6 +20,7 @@ Answers DNS queries from its own state on disk, and follows the control plane ov
 Usually `geodns serve` starts it; `geodns dataplane` runs it alone.
 
 Usage: geodns-dataplane --listen ADDR:PORT --state DIR [options]
+       geodns-dataplane simulate --state DIR
 
   --listen ADDR:PORT       answer here over UDP and TCP; may be given several times
   --state DIR              where the state is kept; made if need be
@@ -36,6 +37,8 @@ Examples:
   geodns-dataplane --listen 127.0.0.1:5300 --state var/dataplane
   geodns-dataplane --listen 0.0.0.0:53 --listen '[::]:53' --state /var/lib/geodns/dataplane --user geodns
 
+`simulate` reads one order from standard input, writes one JSON document and changes nothing; `geodns simulate` asks it.
+
 SIGTERM ends it. Exit codes: 0 ended when told to, 1 cannot run (one sentence on standard error), 2 wrong usage.
 ";
 
@@ -43,6 +46,8 @@ SIGTERM ends it. Exit codes: 0 ended when told to, 1 cannot run (one sentence on
 #[derive(Debug)]
 pub enum Command {
     Serve(Box<Settings>),
+    /// With the state directory of the process that serves.
+    Simulate(PathBuf),
     Help,
     Version,
 }
@@ -61,6 +66,7 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, St
     let mut user = None;
     let mut ownership = Ownership::Standalone;
     let mut cpu_affinity = false;
+    let mut is_simulation = false;
     let say = |error: lexopt::Error| error.to_string();
     while let Some(argument) = parser.next().map_err(say)? {
         match argument {
@@ -72,12 +78,16 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, St
             Long("user") => user = Some(text(&parser.value().map_err(say)?, "--user")?),
             Long("supervised") => ownership = Ownership::Supervised,
             Long("cpu-affinity") => cpu_affinity = true,
+            Value(word) if word == "simulate" && !is_simulation => is_simulation = true,
             Long("version") | Short('V') => return Ok(Command::Version),
             Long("help") | Short('h') => return Ok(Command::Help),
             other => return Err(say(other.unexpected())),
         }
     }
     let state = state.ok_or("--state is missing")?;
+    if is_simulation {
+        return Ok(Command::Simulate(state));
+    }
     if listen.is_empty() {
         return Err("--listen is missing".into());
     }
@@ -144,6 +154,12 @@ mod tests {
     }
 
     #[test]
+    fn a_simulation_needs_the_state_alone() {
+        let Ok(Command::Simulate(state)) = read_words("simulate --state /s") else { panic!("these are right") };
+        assert_eq!(state, PathBuf::from("/s"));
+    }
+
+    #[test]
     fn the_rest_has_defaults() {
         let Ok(Command::Serve(settings)) = read_words("--listen=127.0.0.1:5300 --state=/s") else { panic!("these are right") };
         assert_eq!(settings.socket, PathBuf::from("/s/dataplane.sock"));
@@ -164,6 +180,8 @@ mod tests {
             ("--state /s --listen 192.0.2.1:53 --lisen 1", "--lisen"),
             ("--state", "--state"),
             ("stray", "stray"),
+            ("simulate", "--state"),
+            ("simulate simulate --state /s", "simulate"),
         ] {
             let sentence = read_words(words).unwrap_err();
             assert!(sentence.contains(named), "{words}: {sentence}");

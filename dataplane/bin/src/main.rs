@@ -28,6 +28,13 @@ fn main() -> ExitCode {
             println!("geodns-dataplane {}", flags::VERSION);
             ExitCode::SUCCESS
         }
+        Ok(Command::Simulate(state)) => match geodns_serve::simulate::simulate(&state) {
+            Ok(document) => {
+                println!("{document}");
+                ExitCode::SUCCESS
+            }
+            Err(sentence) => complain(&sentence, REFUSED),
+        },
         Ok(Command::Serve(settings)) => serve(&settings).map_or_else(|sentence| complain(&sentence, REFUSED), |()| ExitCode::SUCCESS),
         Err(sentence) => complain(&format!("{sentence} (see --help)"), USAGE),
     }

@@ -18,6 +18,7 @@ pub mod refused;
 pub mod resolve;
 pub mod rng;
 pub mod rrl;
+pub mod simulate;
 pub mod spec;
 pub mod steer;
 pub mod view;

@@ -154,7 +154,8 @@ fn networks(value: &Value) -> Result<NetworkSet, String> {
     Ok(NetworkSet::new(&prefixes))
 }
 
-fn prefix(text: &str) -> Result<Prefix, String> {
+/// A network, or an address as one; the error goes after the name of what has it.
+pub(crate) fn prefix(text: &str) -> Result<Prefix, String> {
     let wrong = || format!("has {text:?}, which is not a network");
     let (addr, length) = text.split_once('/').map_or((text, None), |(addr, length)| (addr, Some(length)));
     let addr: IpAddr = addr.parse().map_err(|_| wrong())?;

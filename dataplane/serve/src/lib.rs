@@ -25,6 +25,7 @@ pub mod published;
 mod reaper;
 pub mod responder;
 mod server;
+pub mod simulate;
 mod status;
 pub mod sys;
 pub mod tcp;

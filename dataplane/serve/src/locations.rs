@@ -150,6 +150,31 @@ impl Locations {
     }
 }
 
+/// The databases of `paths` as the process that owns `directory` has them in force, or read from the file where it keeps none. Changes nothing.
+///
+/// # Errors
+/// One sentence about a file that is neither kept nor sound; the owner answers without it, and so must we not answer as if it were right.
+pub fn read_kept(directory: &Path, paths: &[PathBuf]) -> Result<LocationSet, String> {
+    let loader = Loader { directory: directory.to_owned() };
+    let index = loader.read_index();
+    let mut tables = Vec::new();
+    for path in paths {
+        let digest = index.get(&path.display().to_string()).and_then(|text| unhex(text));
+        let kept = digest.and_then(|digest| LocationTable::decode(&fs::read(loader.table_path(&digest)).ok()?, &digest).ok());
+        let table = match kept {
+            Some(table) => table,
+            // What the owner has not in force does not count: a file that is missing matches nobody there either.
+            None if digest.is_none() => continue,
+            None => {
+                let bytes = fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+                mmdb::compile(&bytes).map_err(|fault| format!("{} is not used: {fault}", path.display()))?
+            }
+        };
+        tables.push(NamedTable { name: path.display().to_string(), table: Arc::new(table) });
+    }
+    Ok(LocationSet::new(tables))
+}
+
 /// The thread that reads files.
 #[derive(Debug)]
 struct Loader {
@@ -241,9 +266,13 @@ impl Loader {
         }
     }
 
+    /// Digests of the tables that are kept, by path of the .mmdb.
+    fn read_index(&self) -> HashMap<String, String> {
+        fs::read(self.directory.join(INDEX)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
     fn recover(&self, paths: &[PathBuf]) -> Vec<Database> {
-        let index: HashMap<String, String> =
-            fs::read(self.directory.join(INDEX)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let index = self.read_index();
         paths
             .iter()
             .map(|path| {

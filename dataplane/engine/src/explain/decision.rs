@@ -254,17 +254,17 @@ impl Choice {
         let spec = steered.spec();
         let (source, candidates, answers) = heard.choice.clone().unwrap_or((Source::Nothing, Vec::new(), 0));
         let pool_name = |pool: u16| spec.pools.get(usize::from(pool)).map(|pool| pool.name.clone());
-        let is_single = answers < candidates.len();
-        let (from, pool, select) = match source {
-            Source::Pool { pool, standing: Standing::Drained } => ("drained", pool_name(pool), Some(spec.select)),
-            Source::Pool { pool, .. } => ("pool", pool_name(pool), Some(spec.select)),
-            Source::WholePool { pool } => ("serve-all", pool_name(pool), Some(spec.select).filter(|_| is_single)),
-            Source::OwnValues => ("values", None, None),
-            Source::Nothing => ("nothing", None, None),
+        let (from, pool) = match source {
+            Source::Pool { pool, standing: Standing::Drained } => ("drained", pool_name(pool)),
+            Source::Pool { pool, .. } => ("pool", pool_name(pool)),
+            Source::WholePool { pool } => ("serve-all", pool_name(pool)),
+            Source::OwnValues => ("values", None),
+            Source::Nothing => ("nothing", None),
         };
+        let select = find_method(source, spec.select, candidates.len(), answers);
         let show = |value: u32| inputs.rdata_of(value).map(|rdata| show_rdata(steered.rtype(), rdata)).unwrap_or_default();
         let distances = measure(inputs, narrowing, &candidates);
-        let chances = find_chances(select, &candidates, &distances, answers, picked);
+        let chances = chances_by(select, &candidates, &distances, answers, picked);
         #[allow(clippy::cast_precision_loss)] // a share, for people
         let total: f64 = candidates.iter().map(|candidate| candidate.weight as f64).sum();
         let values: Vec<&ValueSpec> = spec.pools.iter().flat_map(|pool| &pool.values).collect();
@@ -291,6 +291,26 @@ impl Choice {
     }
 }
 
+/// How values are chosen from a source; `None` where everything goes out.
+fn find_method(source: Source, select: Select, candidates: usize, answers: usize) -> Option<Select> {
+    match source {
+        Source::Pool { .. } => Some(select),
+        Source::WholePool { .. } => Some(select).filter(|_| answers < candidates),
+        Source::OwnValues | Source::Nothing => None,
+    }
+}
+
+/// The probability of each candidate to be in this client's answer; `None` where it costs too much to work out.
+pub(crate) fn find_chances(
+    inputs: &Inputs<'_>,
+    narrowing: Narrowing,
+    (source, candidates, answers): (Source, &[Candidate], usize),
+    picked: &Picked,
+) -> Vec<Option<f64>> {
+    let select = find_method(source, inputs.steered.spec().select, candidates.len(), answers);
+    chances_by(select, candidates, &measure(inputs, narrowing, candidates), answers, picked)
+}
+
 /// Squared chords from the client, for `nearest`.
 fn measure(inputs: &Inputs<'_>, narrowing: Narrowing, candidates: &[Candidate]) -> Vec<Option<u64>> {
     let client: Option<Direction> = match narrowing {
@@ -308,7 +328,7 @@ fn show_km(squared_chord: u64) -> u32 {
     (2.0 * EARTH_RADIUS_KM * half_chord.min(1.0).asin()).round() as u32
 }
 
-fn find_chances(
+fn chances_by(
     select: Option<Select>,
     candidates: &[Candidate],
     distances: &[Option<u64>],

@@ -8,13 +8,14 @@ mod decision;
 mod message;
 mod recorder;
 mod rules;
-mod text;
+pub(crate) mod text;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use serde::Serialize;
 
+pub(crate) use decision::find_chances;
 pub use decision::{CandidateReport, Choice, DecisionReport, PoolReport, ScopeReport, TtlBoundReport, TtlReport, ValueReport};
 pub use recorder::Step;
 pub use rules::{DatabaseReport, FactSources, LocationReport, RuleReport, RuleVerdict};

@@ -38,7 +38,7 @@ pub(super) fn parse_type(text: &str) -> Option<u16> {
 }
 
 /// The name of a type.
-pub(super) fn show_type(number: u16) -> String {
+pub(crate) fn show_type(number: u16) -> String {
     let known = TYPES.iter().find(|(_, known)| *known == number);
     known.map_or_else(|| format!("TYPE{number}"), |(name, _)| (*name).to_owned())
 }
@@ -65,7 +65,7 @@ pub(super) fn parse_name(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Wire form as text.
-pub(super) fn show_name(wire: &[u8]) -> String {
+pub(crate) fn show_name(wire: &[u8]) -> String {
     Name::from_wire(wire).map(|name| name.to_string()).unwrap_or_default()
 }
 
@@ -86,7 +86,7 @@ fn parse_escape(bytes: &mut impl Iterator<Item = u8>) -> Option<u8> {
 }
 
 /// Uncompressed rdata: an address, a name, or the generic form.
-pub(super) fn show_rdata(number: u16, rdata: &[u8]) -> String {
+pub(crate) fn show_rdata(number: u16, rdata: &[u8]) -> String {
     let address = match number {
         rtype::A => <[u8; 4]>::try_from(rdata).ok().map(|octets| Ipv4Addr::from(octets).to_string()),
         rtype::AAAA => <[u8; 16]>::try_from(rdata).ok().map(|octets| Ipv6Addr::from(octets).to_string()),

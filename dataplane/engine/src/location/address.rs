@@ -38,6 +38,16 @@ pub trait Address: Copy + Ord + Debug + Default + Send + Sync + 'static {
 
     /// The address of this family in a prefix, or `None` for the other family.
     fn from_ip(addr: IpAddr) -> Option<Self>;
+
+    /// The address as others write it.
+    fn to_ip(self) -> IpAddr;
+
+    /// How many addresses there are from this one to `last`, for shares: 53 bits of it are right.
+    fn count_to(self, last: Self) -> f64;
+
+    /// The address that lies at `fraction` (0 to 1) of the way to `last`.
+    #[must_use]
+    fn part_way(self, last: Self, fraction: f64) -> Self;
 }
 
 macro_rules! address {
@@ -83,6 +93,20 @@ macro_rules! address {
                     $family(addr) => Some(addr.into()),
                     _ => None,
                 }
+            }
+
+            fn to_ip(self) -> IpAddr {
+                $family(self.into())
+            }
+
+            #[allow(clippy::cast_precision_loss, clippy::cast_lossless)] // a share needs no more
+            fn count_to(self, last: Self) -> f64 {
+                last.saturating_sub(self) as f64 + 1.0
+            }
+
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // the conversion saturates
+            fn part_way(self, last: Self, fraction: f64) -> Self {
+                self.saturating_add((self.count_to(last) * fraction) as Self).clamp(self, last.max(self))
             }
         }
     };

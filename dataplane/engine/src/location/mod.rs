@@ -14,12 +14,12 @@ mod rules;
 mod set;
 mod table;
 
-pub use address_map::{AddressMap, Membership, PrefixSet};
+pub use address_map::{AddressMap, Family, Membership, PrefixSet};
 pub use codec::DecodeFault;
 pub use direction::{Direction, NOWHERE};
 pub use matcher::{Matched, Matcher};
 pub use place::{Continent, Country, Geo, Subdivision};
 pub use range_map::RangeFault;
 pub use rules::{PlaceRules, Predicates, RuleSet};
-pub use set::{Bearing, Facts, LocationSet, NamedTable};
+pub use set::{Bearing, Facts, LocationSet, NamedTable, Stretch};
 pub use table::{Found, Location, LocationTable, LocationTableBuilder, MAX_SUBDIVISIONS, Provides, TableFault, TableOrigin};

@@ -114,6 +114,13 @@ impl<A: Address, V: Copy> RangeMap<A, V> {
         Some((*value, self.prefix_length(range, addr)))
     }
 
+    /// The value of the address, and the last address of its range.
+    pub fn stretch(&self, addr: A) -> Option<(V, A)> {
+        let range = self.find(addr);
+        let next = self.starts.get(range.saturating_add(1)).and_then(|start| start.before());
+        Some((*self.values.get(range)?, next.unwrap_or(A::LAST)))
+    }
+
     /// The value of the address.
     pub fn get(&self, addr: A) -> Option<V> {
         self.values.get(self.find(addr)).copied()

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::address_map::Family;
 use super::direction::Direction;
 use super::place::{Continent, Country, Subdivision};
 use super::table::{Location, LocationTable, MAX_SUBDIVISIONS, Provides};
@@ -54,6 +55,16 @@ impl Facts {
     }
 }
 
+/// Addresses of which every database says the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch<A> {
+    pub facts: Facts,
+    /// Some database says something of them.
+    pub is_known: bool,
+    /// The last of them.
+    pub last: A,
+}
+
 /// Where a client is for `nearest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bearing {
@@ -97,6 +108,20 @@ impl LocationSet {
         }
         facts.settle();
         facts
+    }
+
+    /// Everything known of an address, and up to where it holds: for a walk over all networks.
+    pub fn stretch<A: Family>(&self, addr: A) -> Stretch<A> {
+        let mut stretch = Stretch { facts: Facts::default(), is_known: false, last: A::LAST };
+        for named in &self.tables {
+            if let Some((location, last)) = named.table.stretch(addr) {
+                stretch.facts.add(location);
+                stretch.is_known |= !location.is_empty();
+                stretch.last = stretch.last.min(last);
+            }
+        }
+        stretch.facts.settle();
+        stretch
     }
 
     /// The direction of an address. Databases without any coordinates are not asked and do not narrow the network.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::address::{Address, span};
-use super::address_map::AddressMap;
+use super::address_map::{AddressMap, Family};
 use super::direction::Direction;
 use super::place::{Continent, Country, Subdivision};
 use super::range_map::{RangeFault, RangeMap};
@@ -129,6 +129,12 @@ impl LocationTable {
         let location = self.classes.get(class)?;
         let direction = location.coordinates.and_then(|_| self.directions.get(class)).copied();
         Some(Found { location, direction, network })
+    }
+
+    /// The location of an address, and the last address up to which the database says so without a cut.
+    pub(super) fn stretch<A: Family>(&self, addr: A) -> Option<(&Location, A)> {
+        let (class, last) = A::ranges(&self.ranges).stretch(addr)?;
+        Some((self.classes.get(usize::try_from(class).ok()?)?, last))
     }
 }
 

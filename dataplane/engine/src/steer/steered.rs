@@ -146,7 +146,8 @@ impl Steered {
         self.head.answers.map_or(usize::MAX, usize::from)
     }
 
-    pub(super) fn rule_set(&self) -> u32 {
+    /// Number of the rules: equal for rrsets with equal rules.
+    pub(crate) fn rule_set(&self) -> u32 {
         self.head.rule_set
     }
 

@@ -28,6 +28,11 @@ impl SteeringTables {
         self.matchers.get(rule_set as usize)?.as_deref()
     }
 
+    /// The rule that an address matches for an rrset, as a decision finds it.
+    pub(crate) fn match_rule(&self, steered: &Steered, addr: IpAddr) -> Matched {
+        self.decide_rule(steered.rule_set(), addr)
+    }
+
     /// The matcher of an rrset's rules.
     pub(crate) fn matcher_of(&self, steered: &Steered) -> Option<&Matcher> {
         self.matcher(steered.rule_set())

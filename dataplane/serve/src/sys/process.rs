@@ -21,6 +21,9 @@ const CAPABILITY_VERSION: u32 = 0x2008_0522;
 /// How much less a background thread gets of a core than a worker that wants it.
 const BACKGROUND_NICE: c_int = 10;
 
+/// The least that a process can get.
+const LEAST_NICE: c_int = 19;
+
 /// Room for one passwd entry; what does not fit is treated as an error.
 const PASSWD_BYTES: usize = 16 * 1024;
 
@@ -109,6 +112,20 @@ pub fn pin_to_core(ordinal: usize) -> io::Result<()> {
         libc::CPU_SET(core, &mut wanted);
         check(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const wanted)).map(drop)
     }
+}
+
+/// Holds the process to that much memory and processor time, and lets it stand back for every other. Past either limit it ends, by the kernel's hand or its own.
+///
+/// # Errors
+/// The kernel's.
+pub fn bound_process(memory_bytes: u64, cpu_s: u64) -> io::Result<()> {
+    for (resource, limit) in [(libc::RLIMIT_AS, memory_bytes), (libc::RLIMIT_CPU, cpu_s), (libc::RLIMIT_CORE, 0)] {
+        let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+        // SAFETY: the pointer is to a live local of the type that setrlimit(2) wants.
+        check(unsafe { libc::setrlimit(resource, &raw const limit) })?;
+    }
+    // SAFETY: no pointers.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LEAST_NICE) }).map(drop)
 }
 
 /// Lets the calling thread stand back for the workers.
