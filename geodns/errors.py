@@ -11,6 +11,7 @@
     ├── DatabaseUnavailable         away; the caller may retry                          (503 + Retry-After, exit 3)
     ├── SchemaTooNew                the database belongs to a newer program             (503, exit 1)
     ├── DataplaneUnavailable        not running or not answering                        (503, exit 3)
+    ├── Busy                        too much of the same at a time                      (503 + Retry-After, exit 3)
     ├── Unauthorized, Forbidden     no token; a token without the role                  (401, 403; exit 1)
     └── StartupError                the process cannot start: one sentence              (exit 1)
 
@@ -109,6 +110,10 @@ class SchemaTooNew(GeodnsError):
 
 class DataplaneUnavailable(GeodnsError):
     """The dataplane does not run or does not answer on its socket."""
+
+
+class Busy(GeodnsError):
+    """Too much of the same is being done already; nothing was begun."""
 
 
 class Unauthorized(GeodnsError):

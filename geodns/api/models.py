@@ -20,6 +20,15 @@ MAX_CHANGES = 10_000
 MAX_PREFIXES = 1_000_000
 """Prefixes of one CIDR list, which is what the dataplane is built for."""
 
+MAX_ASSUMPTIONS = 1000
+"""Of one simulation: more than an installation has sites and pools that go away together."""
+
+MAX_POPULATION = 20_000
+"""Prefixes of one simulation; a megabyte of JSON holds hardly more."""
+
+MAX_TARGET = 1024
+"""Characters: a name, a type and a pool."""
+
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 
@@ -457,6 +466,45 @@ class ExplainQuery(Input):
     name: str
     type: str = "A"
     client: str | None = Field(default=None, description="ADDR is a sender, ADDR/LEN a client subnet; without it the sender is 127.0.0.1")
+
+
+class AssumedState(enum.Enum):
+    """What is assumed: an override's word, or with `fail` that the checks find it down."""
+
+    UP = "up"
+    DOWN = "down"
+    DRAIN = "drain"
+    FAIL = "fail"
+
+
+class AssumptionInput(Input):
+    """Something assumed of a target, which is written as an override's: `site/fra1`, `pool/www.example.com/A/eu`."""
+
+    target: str = Field(max_length=MAX_TARGET)
+    state: AssumedState
+
+
+class PrefixWeight(Input):
+    """Clients, and how much they count."""
+
+    prefix: str = Field(max_length=64)
+    weight: float = Field(default=1.0, ge=0, le=1e15, allow_inf_nan=False)
+
+
+class SimulationInput(Input):
+    """What if (docs/simulate.md)."""
+
+    name: str | None = Field(
+        default=None, max_length=1024, description="owner name of a record; without it, every steered record that is assumed something of"
+    )
+    type: str | None = Field(default=None, max_length=32, description="the record's type; without it, every steered type at the name")
+    record: RecordInput | None = Field(default=None, description="stands at the name afterwards")
+    assume: list[AssumptionInput] = Field(default_factory=list, max_length=MAX_ASSUMPTIONS)
+    population: list[PrefixWeight] | None = Field(
+        default=None, min_length=1, max_length=MAX_POPULATION, description="without it, all networks of the location databases by size"
+    )
+    ipv6_share: float = Field(default=0.5, ge=0, le=1, description="of all clients, where the location databases are the population")
+    seed: int | None = Field(default=None, ge=0, lt=2**63, description="of whatever is drawn; without it, another one each time")
 
 
 class Document(RootModel[dict[str, Any]]):

@@ -143,6 +143,12 @@ def parse_target(kind: OverrideKind, parts: Sequence[str]) -> Target:
             return Target(kind, f"{_parse_record(split[0], split[1])}/{'/'.join(split[2:])}")
 
 
+def parse_any_target(text: str) -> Target:
+    """`site/fra1`, `pool/www.example.com/A/eu`: a whole target as one text. Raises InvalidInput."""
+    kind, _, rest = text.partition("/")
+    return parse_target(_read_kind(kind), [rest])
+
+
 def _parse_value(text: str) -> str:
     """An address, or the target of a CNAME."""
     try:

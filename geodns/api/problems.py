@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from geodns.errors import (
+    Busy,
     Conflict,
     DatabaseUnavailable,
     DataplaneUnavailable,
@@ -63,11 +64,12 @@ STATUSES: tuple[tuple[type[GeodnsError], HTTPStatus, str], ...] = (
     (DatabaseUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "database-unavailable"),
     (SchemaTooNew, HTTPStatus.SERVICE_UNAVAILABLE, "schema-too-new"),
     (DataplaneUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "dataplane-unavailable"),
+    (Busy, HTTPStatus.SERVICE_UNAVAILABLE, "busy"),
     (Unauthorized, HTTPStatus.UNAUTHORIZED, "unauthorized"),
     (Forbidden, HTTPStatus.FORBIDDEN, "forbidden"),
 )
 
-RETRIED = (DatabaseUnavailable, DataplaneUnavailable)
+RETRIED = (DatabaseUnavailable, DataplaneUnavailable, Busy)
 
 
 def reply_for(error: BaseException) -> ErrorReply:

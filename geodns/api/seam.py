@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from geodns.control.healthtable import Override
+from geodns.control.simulation import Question
 from geodns.errors import Problem
 from geodns.prober import Prober
 from geodns.settings import Settings
@@ -62,6 +63,10 @@ class Node(Protocol):
 
     def push_report(self, endpoint_id: str, *, is_up: bool, cause: str) -> bool:
         """What a PUSH endpoint says of itself: it counts at once, and other vantages hear of it. False when it is none."""
+        ...
+
+    async def simulate(self, question: Question) -> Mapping[str, Any]:
+        """What would be answered if. Raises InvalidInput, NotFound, Busy, DatabaseUnavailable, DataplaneUnavailable."""
         ...
 
     def overrides(self) -> Sequence[Override]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geodns.api import endpoints, events, explain, lists, operations, overrides, records, tokens, transfer, zones
+from geodns.api import endpoints, events, explain, lists, operations, overrides, records, simulate, tokens, transfer, zones
 from geodns.api.auth import Role
 from geodns.api.binding import Route
 from geodns.api.models import (
@@ -34,6 +34,7 @@ from geodns.api.models import (
     RecordInput,
     RecordsQuery,
     Report,
+    SimulationInput,
     Token,
     TokenInput,
     TransitionView,
@@ -165,6 +166,16 @@ ROUTES: tuple[Route, ...] = (
     Route("PUT", "/api/v1/health/freeze", WRITE, "Freeze or thaw health", overrides.put_freeze, Freeze, body=FreezeInput),
     # why, now, before, who
     Route("GET", "/api/v1/explain", READ, "Why a client gets its answer", explain.explain, Document, query=ExplainQuery),
+    Route(
+        "POST",
+        "/api/v1/simulate",
+        READ,
+        "What would be answered if",
+        simulate.simulate,
+        Document,
+        body=SimulationInput,
+        errors=(404,),
+    ),
     Route("GET", "/api/v1/status", READ, "How the node is", operations.status, Document),
     Route("GET", "/api/v1/events", READ, "List what happened, or follow it", events.list_events, Page[Event], query=EventsQuery),
     Route("GET", "/api/v1/audit", ADMIN, "Who changed what", operations.list_audit, Page[AuditEntry], query=AuditQuery),

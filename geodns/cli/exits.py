@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 
 from geodns.cli.output import complain
-from geodns.errors import DatabaseUnavailable, DataplaneUnavailable, GeodnsError, InvalidInput, Problem, Severity
+from geodns.errors import Busy, DatabaseUnavailable, DataplaneUnavailable, GeodnsError, InvalidInput, Problem, Severity
 
 MAX_SHOWN = 50
 """Problems shown; past a screenful nobody reads on, and `--json` has them all."""
@@ -29,7 +29,7 @@ class Unreachable(GeodnsError):
     """Nobody answers where the API should be."""
 
 
-UNREACHABLE = (Unreachable, DatabaseUnavailable, DataplaneUnavailable)
+UNREACHABLE = (Unreachable, DatabaseUnavailable, DataplaneUnavailable, Busy)
 
 
 def code_for(error: GeodnsError) -> Exit:

@@ -25,6 +25,7 @@ VERBS = {
     "apply": "zones",
     "export": "zones",
     "explain": "explain",
+    "simulate": "simulate",
     "status": "status",
     "override": "overrides",
     "freeze": "overrides",

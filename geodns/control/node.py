@@ -28,6 +28,7 @@ from geodns.control.loops import keep_running
 from geodns.control.operator import OperatorDesk
 from geodns.control.publisher import Publisher
 from geodns.control.recorder import HealthRecorder
+from geodns.control.simulation import Question, Simulator
 from geodns.control.spool import Spool
 from geodns.control.status import Figures, Report
 from geodns.control.supervisor import Ending
@@ -135,6 +136,8 @@ class Node:
         access = describe_access(settings)
         self.configuration = Configuration(settings.geo.databases, vantage, directory.cookie_secrets, access=access)
         self.geo = GeoWatcher(settings.geo.databases, self._offer_configuration)
+        geo_databases = {"geo_databases": [str(path) for path in settings.geo.databases]}
+        self.simulator = Simulator(self.database, self.flow, self.prober, self.desk, directory, policy, geo_databases)
         remembered = Retention(timedelta(days=settings.retention.health_days), timedelta(days=settings.retention.audit_days))
         self.housekeeper = Housekeeper(self.keeper, remembered, self._secrets_read)
         self.files: ZoneFiles | None = None
@@ -233,6 +236,10 @@ class Node:
         if isinstance(document.get("error"), str):
             raise InvalidInput([Problem("", "not-explained", document["error"])], document["error"])
         return document
+
+    async def simulate(self, question: Question) -> dict[str, Any]:
+        """What would be answered if. Raises what `Simulator.run` does."""
+        return await self.simulator.run(question)
 
     def endpoints(self) -> list[EndpointReport]:
         """Every check with its story."""

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from geodns.publish.frames import HealthEntry, Operator
+from geodns.publish.frames import FULL_FACTOR, HealthEntry, Operator
 
 
 class OverrideKind(enum.Enum):
@@ -145,6 +145,22 @@ class Overlay:
     def named_by(self, kind: OverrideKind, target: str) -> list[int]:
         """The values that an override of this target is about."""
         return [place.value_id for place in self._places.values() if (kind, target) in place.targets()]
+
+    def places_named(self, targets: Collection[tuple[OverrideKind, str]]) -> list[Place]:
+        """The places that overrides of these targets would be about; may be called from another thread."""
+        return [place for place in list(self._places.values()) if any(target in targets for target in place.targets())]
+
+    def suppose(self, places: Iterable[Place], words: Words, failing: Collection[int], now: datetime) -> dict[int, HealthEntry]:
+        """What would be in force at these places if the operator said `words` besides, and checks found the values `failing` down."""
+        said = {**self._words, **words}
+        supposed = {}
+        for place in places:
+            entry = self._verdicts.get(place.value_id, UNKNOWN)
+            if place.value_id in failing:
+                entry = replace(entry, down=True, factor=FULL_FACTOR, ttl_bound_s=None)
+            word = find_word(place, said, now)
+            supposed[place.value_id] = entry if word is None else lay_word(entry, word, now)
+        return supposed
 
     def apply(self, now: datetime, touched: Iterable[int] | None = None) -> dict[int, HealthEntry]:
         """Recomputes `entries` (of the values `touched`, or of all) and returns those that changed; values that are gone are left out."""

@@ -109,14 +109,20 @@ def pack_row(row: StateRow, steered: Steered) -> bytes:
     return items.packed_rrset(row.rtype, row.ttl, row.body)
 
 
+def pack_steered(stored: StoredSteered) -> bytes | None:
+    """A steered rrset as it is sent; None for one without steering."""
+    rrset = stored.rrset
+    if rrset.steering is None:
+        return None
+    own = [OwnValue(value_id, rdata) for value_id, rdata in zip(stored.own_ids, rrset.rdatas, strict=True)]
+    return items.steered_rrset(rrset.rtype, rrset.ttl, own, rrset.steering, stored.value_ids)
+
+
 async def _pack_steered(stream: AsyncIterator[StoredSteered]) -> AsyncGenerator[tuple[tuple[bytes, bytes, int], bytes]]:
     async for stored in stream:
         rrset = stored.rrset
-        if rrset.steering is None:
-            continue
-        own = [OwnValue(value_id, rdata) for value_id, rdata in zip(stored.own_ids, rrset.rdatas, strict=True)]
-        packed = items.steered_rrset(rrset.rtype, rrset.ttl, own, rrset.steering, stored.value_ids)
-        yield (names.wire_of(stored.zone), names.wire_of(rrset.owner), rrset.rtype), packed
+        if (packed := pack_steered(stored)) is not None:
+            yield (names.wire_of(stored.zone), names.wire_of(rrset.owner), rrset.rtype), packed
 
 
 async def _each(found: list[StoredSteered]) -> AsyncGenerator[StoredSteered]:

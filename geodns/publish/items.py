@@ -81,6 +81,11 @@ def list_item(name: str, networks: Iterable[Network]) -> bytes:
     return _item(_LIST, _text8(name) + _U32.pack(len(prefixes)) + b"".join(prefixes))
 
 
+def packed_list_item(name: str, count: int, body: bytes) -> bytes:
+    """A named CIDR list whose prefixes the store keeps already packed."""
+    return _item(_LIST, _text8(name) + _U32.pack(count) + body)
+
+
 def list_drop_item(name: str) -> bytes:
     """The named list vanishes."""
     return _item(_LIST_DROP, _text8(name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from geodns.errors import NotFound
 from geodns.model import names
 from geodns.model.record import Soa
+from geodns.store.batches import in_batches
 from geodns.store.database import AnyRow, Session
 from geodns.store.encoding import name_from_wire, name_to_wire, soa_rdata, zone_key
 from geodns.store.pages import Page, clamp_limit, make_page, read_cursor
@@ -69,6 +70,17 @@ async def get_zone(session: Session, apex: Name) -> Zone:
     if zone is None:
         raise NotFound(f"there is no zone {names.zone_text(apex)}")
     return zone
+
+
+async def find_enclosing(session: Session, owners: Iterable[Name]) -> dict[Name, Name]:
+    """The apex of the zone that each of these names lies in; without those that lie in none."""
+    above = {owner: [Name(owner.labels[start:]) for start in range(len(owner.labels))] for owner in owners}
+    wanted = sorted({name_to_wire(name) for names_above in above.values() for name in names_above})
+    apexes: set[bytes] = set()
+    for batch in in_batches(wanted):
+        apexes.update(row.apex for row in await session.rows(sa.select(zones.c.apex).where(zones.c.apex.in_(batch))))
+    found = {owner: next((name for name in names_above if name_to_wire(name) in apexes), None) for owner, names_above in above.items()}
+    return {owner: apex for owner, apex in found.items() if apex is not None}
 
 
 async def list_zones(session: Session, *, cursor: str | None = None, limit: int | None = None) -> Page[Zone]:

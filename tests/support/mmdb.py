@@ -110,3 +110,13 @@ def _encode(value: object) -> bytes:
         case list():
             return bytes([len(value), 11 - 7]) + b"".join(map(_encode, value))
     raise TypeError(f"{value!r} has no encoding here")
+
+
+def write_city_database(path: Path, networks: dict[str, tuple[str, float, float]]) -> Path:
+    """Writes network → (country code, latitude, longitude) as an .mmdb in MaxMind's nested schema."""
+    writer = MMDBWriter(6, "Test-City", languages=["en"], description="made by a test", ipv4_compatible=True)
+    for network, (country, latitude, longitude) in networks.items():
+        record = {"country": {"iso_code": country}, "location": {"latitude": latitude, "longitude": longitude}}
+        writer.insert_network(IPSet([network]), record)
+    writer.to_db_file(str(path))
+    return path

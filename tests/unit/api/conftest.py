@@ -26,6 +26,7 @@ from geodns.api.openapi import describe
 from geodns.api.table import ROUTES
 from geodns.control.healthtable import Override
 from geodns.control.overlay import OverrideKind
+from geodns.control.simulation import Question
 from geodns.control.writer import WriteResult
 from geodns.errors import DatabaseUnavailable, DataplaneUnavailable, GeodnsError
 from geodns.prober import Prober
@@ -64,6 +65,7 @@ class StoreNode:
     is_ready: bool = True
     is_away: bool = False
     questions: list[tuple[str, str, str]] = field(default_factory=list)
+    simulated: list[Question] = field(default_factory=list)
     actors: list[Actor] = field(default_factory=list)
     words: dict[tuple[OverrideKind, str], Override] = field(default_factory=dict)
     frozen: str | None = None
@@ -89,6 +91,10 @@ class StoreNode:
 
     def push_report(self, endpoint_id: str, *, is_up: bool, cause: str) -> bool:
         return self.prober.report(endpoint_id, is_up=is_up, cause=cause)
+
+    async def simulate(self, question: Question) -> Mapping[str, Any]:
+        self.simulated.append(question)
+        return {"assumptions": [], "notes": [], "records": []}
 
     def overrides(self) -> Sequence[Override]:
         return list(self.words.values())

@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import openapi_spec_validator
 import pytest
@@ -17,7 +18,10 @@ from geodns.api.binding import Route
 from geodns.api.body import JSON_LIMIT
 from geodns.api.openapi import describe
 from geodns.api.table import ROUTES
+from geodns.control.overlay import OverrideKind
+from geodns.control.simulation import Assumed, Databases, Prefixes
 from geodns.errors import (
+    Busy,
     Conflict,
     DatabaseUnavailable,
     DataplaneUnavailable,
@@ -123,6 +127,7 @@ async def test_head_goes_where_get_goes(api: Api) -> None:
         (DatabaseUnavailable("x"), 503, "database-unavailable"),
         (SchemaTooNew("x"), 503, "schema-too-new"),
         (DataplaneUnavailable("x"), 503, "dataplane-unavailable"),
+        (Busy("x"), 503, "busy"),
         (Unauthorized("x"), 401, "unauthorized"),
         (Forbidden("x"), 403, "forbidden"),
         (GeodnsError("secret detail"), 500, "internal"),
@@ -134,7 +139,7 @@ async def test_each_exception_has_its_status(api: Api, error: GeodnsError, statu
     answer = await api.check("PUT", RECORD, {"value": "192.0.2.1"}, status=status)
     assert answer.body["type"] == f"urn:geodns:problem:{kind}"
     assert answer.body.get("hint") == (error.hint if status != 500 else None)
-    assert ("Retry-After" in answer.headers) == (kind in ("database-unavailable", "dataplane-unavailable"))
+    assert ("Retry-After" in answer.headers) == (kind in ("database-unavailable", "dataplane-unavailable", "busy"))
     assert "secret" not in json.dumps(answer.body)
 
 
@@ -253,6 +258,46 @@ async def test_explain_without_a_dataplane_is_503(api: Api) -> None:
     api.node.is_ready = False
     answer = await api.check("GET", "/explain?name=a", status=503)
     assert "Retry-After" in answer.headers
+
+
+async def test_simulate_asks_for_records_assumptions_and_clients(api: Api) -> None:
+    assume = [{"target": "site/fra1", "state": "fail"}, {"target": "pool/WWW.example.com./a/eu", "state": "drain"}]
+    await api.check("POST", "/simulate", {"name": "www.example.com", "type": "a", "assume": assume, "seed": 3}, token=TOKENS[Role.READ])
+    clients = [{"prefix": "192.0.2.0/24", "weight": 3}, {"prefix": "2001:db8::/32"}, {"prefix": "::ffff:198.51.100.0/120"}]
+    await api.check("POST", "/simulate", {"assume": [{"target": "value/192.0.2.10", "state": "down"}], "population": clients})
+    named, all_of_them = api.node.simulated
+    assert (str(named.name), named.rtype, named.seed) == ("www.example.com.", 1, 3)
+    assert named.assumptions == {(OverrideKind.SITE, "fra1"): Assumed.FAIL, (OverrideKind.POOL, "www.example.com/A/eu"): Assumed.DRAIN}
+    assert named.population == Databases(0.5)
+    assert isinstance(all_of_them.population, Prefixes)
+    weights = [(str(network), weight) for network, weight in all_of_them.population.weights]
+    assert weights == [("192.0.2.0/24", 3.0), ("2001:db8::/32", 1.0), ("198.51.100.0/24", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ({"name": "a..b", "type": "NOSUCH"}, {"/name", "/type"}),
+        ({"type": "A"}, {"/name"}),
+        ({"record": {"value": "192.0.2.1"}}, {"/name"}),
+        ({"assume": [{"target": "zone/x", "state": "up"}, {"target": "pool/x", "state": "up"}]}, {"/assume/0/target", "/assume/1/target"}),
+        ({"assume": [{"target": "site/a", "state": "up"}, {"target": "site/a", "state": "down"}]}, {"/assume/1/target"}),
+        ({"assume": [{"target": "site/a", "state": "gone"}]}, {"/assume/0/state"}),
+        ({"assume": [{"target": "site/a", "state": "up"}] * 1001}, {"/assume"}),
+        ({"population": [{"prefix": "192.0.2.1/24"}, {"prefix": "x"}]}, {"/population/0/prefix", "/population/1/prefix"}),
+        ({"population": [{"prefix": "192.0.2.0/24", "weight": 0}]}, {"/population"}),
+        ({"population": [{"prefix": "192.0.2.0/24", "weight": -1}]}, {"/population/0/weight"}),
+        ({"population": []}, {"/population"}),
+        ({"population": [{"prefix": "192.0.2.0/24"}] * 20_001}, {"/population"}),
+        ({"ipv6_share": 1.5}, {"/ipv6_share"}),
+        ({"seed": 2**63}, {"/seed"}),
+        ({"assumptions": []}, {"/assumptions"}),
+    ],
+)
+async def test_simulate_refuses_what_is_no_question(api: Api, body: dict[str, Any], pointers: set[str]) -> None:
+    answer = await api.check("POST", "/simulate", body, status=422)
+    assert {problem["pointer"] for problem in answer.body["errors"]} == pointers
+    assert not api.node.simulated
 
 
 async def test_the_audit_trail_tells_who_did_what(api: Api) -> None:

@@ -15,6 +15,7 @@ import yaml
 from geodns.cli import main
 from geodns.cli.database import BASE_MAGIC, find_served_lineage_on_disk
 from geodns.cli.durations import parse_duration
+from geodns.control.simulation import Prefixes
 from geodns.errors import DatabaseUnavailable, GeodnsError, InvalidInput, NotFound, Problem, SchemaTooNew
 from geodns.settings import known_settings
 from tests.support.ports import free_port
@@ -57,6 +58,7 @@ def test_the_verbs_are_those_of_the_contract() -> None:
         "apply",
         "export",
         "explain",
+        "simulate",
         "status",
         "override set",
         "override list",
@@ -282,6 +284,31 @@ async def test_explain_asks_with_the_clients_prefix(command: Command) -> None:
     assert command.api.node.questions == [("www.example.com.", "AAAA", "192.0.2.0/24")]
     assert (await command.run("explain", "www.example.com", "--json")).json["question"]["name"] == "www.example.com."
     await command.run("explain", "www.example.com", "--client", "nobody", code=1)
+
+
+async def test_simulate_asks_what_its_flags_say(command: Command, tmp_path: Path) -> None:
+    record, clients = tmp_path / "www.yaml", tmp_path / "clients.txt"
+    record.write_text("type: A\nvalues: [192.0.2.1, 192.0.2.2]\n")
+    clients.write_text("# ours\n192.0.2.0/24 2.5\n\n2001:db8::/32\n")
+    flags = ("--fail", "site/fra1", "--drain", "site/nyc", "--record", str(record), "--population", str(clients), "--seed", "5")
+    assert (await command.run("simulate", "www.example.com", "a", *flags, "--json")).json["records"] == []
+    (question,) = command.api.node.simulated
+    assert question.record == {"type": "A", "values": ["192.0.2.1", "192.0.2.2"]}
+    assert [assumed.value for assumed in question.assumptions.values()] == ["fail", "drain"]
+    assert isinstance(question.population, Prefixes)
+    assert [weight for _, weight in question.population.weights] == [2.5, 1.0]
+
+
+async def test_simulate_refuses_files_that_are_none(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    for text in ("192.0.2.0/24 many\n", "192.0.2.0/24 1 2\n", "192.0.2.0/24 nan\n", "# nothing\n"):
+        file.write_text(text)
+        assert str(file) in (await command.run("simulate", "a.example", "--population", str(file), code=1)).stderr
+    for text in ("[1, 2]", "a: [", "a: !include b.yaml"):
+        file.write_text(text)
+        await command.run("simulate", "a.example", "--record", str(file), code=1)
+    assert "absent" in (await command.run("simulate", "a.example", "--record", str(tmp_path / "absent"), code=1)).stderr
+    assert "zone/x" in (await command.run("simulate", "--down", "zone/x", code=1)).stderr
 
 
 def test_the_database_is_made_and_a_history_begun(local: Run, tmp_path: Path) -> None:

@@ -1,0 +1,197 @@
+"""A simulated outage against the same outage really caused: shares over clients of the population, asked one by one of the real node."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.support.asking import Client, count_answers
+from tests.support.mmdb import write_city_database
+from tests.support.node import Node
+from tests.support.waiting import wait_until
+
+# What the issue of a difference is: absolute, in shares of all clients.
+CLOSE = 0.01
+# Where answers are drawn, a share of 60,000 is off by more than 1 % one time in a million; `sticky` and `nearest` draw nothing.
+CLIENTS = {"weighted": 60_000, "sticky": 20_000, "nearest": 20_000}
+
+ZONE = """
+'':
+  - type: NS
+    values: [ns1.example.com.]
+ns1: {type: A, value: 192.0.2.53}
+"""
+
+SITES = {
+    "192.0.2.11": {"site": "fra", "latitude": 50.1, "longitude": 8.7},
+    "192.0.2.12": {"site": "fra", "latitude": 50.1, "longitude": 8.7},
+    "192.0.2.21": {"site": "nyc", "latitude": 40.7, "longitude": -74.0},
+    "192.0.2.31": {"site": "sin", "latitude": 1.35, "longitude": 103.8},
+}
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+FRA = {"192.0.2.11", "192.0.2.12"}
+
+RECORD: dict[str, Any] = {
+    "type": "A",
+    "ttl": 30,
+    "values": ["192.0.2.99"],
+    "dynamic": {
+        "pools": {
+            "all": {"values": [{"value": value, "weight": weight} for value, weight in zip(SITES, (3, 2, 4, 1), strict=True)]},
+            "eu": {"values": [{"value": "192.0.2.11", "weight": 3}, {"value": "192.0.2.12"}], "fallback": "all"},
+        },
+        "rules": [{"geos": ["EU"], "pool": "eu"}, {"pool": "all"}],
+    },
+}
+
+# Country, latitude and longitude by block; each is cut into networks of several sizes.
+PLACES = [
+    ("DE", 51.0, 9.0),
+    ("FR", 47.0, 2.0),
+    ("US", 39.0, -77.0),
+    ("US", 37.0, -122.0),
+    ("BR", -23.0, -46.0),
+    ("JP", 35.0, 139.0),
+    ("AU", -33.0, 151.0),
+]
+
+
+def record(select: str) -> dict[str, Any]:
+    """PUSH checks: what is reported down is down, as if a checked server had died."""
+    geodns = {"select": select, "values": SITES, "healthcheck": {"protocol": "PUSH", "stale_after": 3600, "hold_down": 0}}
+    return {**RECORD, "octodns": {"geodns": geodns}}
+
+
+def known_networks() -> dict[str, tuple[str, float, float]]:
+    """Three quarters of 198.18.0.0/15 and of 2001:db8::/32 in networks of four sizes, each somewhere."""
+    randomness = random.Random(7)  # noqa: S311 # a repeatable one is wanted
+    found = {}
+    for whole, lengths in (("198.18.0.0/15", (19, 21, 22, 25)), ("2001:db8::/32", (36, 38, 40, 44))):
+        blocks: list[Network] = [*ipaddress.ip_network(whole).subnets(new_prefix=lengths[0])]
+        for number, block in enumerate(blocks):
+            if number % 4:
+                for network in block.subnets(new_prefix=lengths[number % 4]):
+                    found[str(network)] = randomness.choice(PLACES)
+    return found
+
+
+def draw_clients(count: int) -> list[Client]:
+    """Half of IPv4, half of IPv6, and of each family by the size of the networks: as the population is documented."""
+    randomness = random.Random(11)  # noqa: S311 # as above
+    networks = [ipaddress.ip_network(text) for text in known_networks()]
+    clients: list[Client] = []
+    for version in (4, 6):
+        family = [network for network in networks if network.version == version]
+        drawn = randomness.choices(family, [network.num_addresses for network in family], k=count // 2)
+        clients += [network[randomness.randrange(network.num_addresses)] for network in drawn]
+    return clients
+
+
+def has_location(node: Node) -> bool:
+    """Whether the dataplane has said that the location database is in force."""
+    told = node.get("/api/v1/status").body["dataplane"].get("geo", [])
+    return bool(told) and all(file["in_force"] for file in told)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """One for all tests here, each of which leaves it as it was."""
+    directory = tmp_path_factory.mktemp("simulation")
+    database = write_city_database(directory / "city.mmdb", known_networks())
+    node = Node(directory / "node", zones={"example.com.yaml": ZONE}, settings={"GEO_DATABASES": str(database)})
+    try:
+        node.start()
+        for select in CLIENTS:
+            assert node.put(f"/api/v1/zones/example.com/records/{select}/A", record(select)).status == 201
+        wait_until(partial(has_location, node), within_s=20)
+        yield node
+    finally:
+        node.stop()
+
+
+def simulate(node: Node, **question: Any) -> Any:
+    response = node.request("POST", "/api/v1/simulate", {"seed": 1, **question}, timeout_s=60)
+    assert response.status == 200, response.body
+    assert response.body["population"]["source"] == "databases"
+    return response.body
+
+
+def assert_close(measured: Mapping[str, int], simulated: Mapping[str, float], what: str) -> None:
+    total = sum(measured.values())
+    for value in measured.keys() | simulated.keys():
+        share = measured.get(value, 0) / total
+        assert abs(share - simulated.get(value, 0.0)) <= CLOSE, f"{what}: {value} has {share:.4f}, simulated {simulated.get(value, 0):.4f}"
+
+
+def shares(report: Mapping[str, Any], side: str) -> dict[str, float]:
+    return {row["value"]: row[side] for row in report["values"] if row[side] > 0}
+
+
+def report_state(node: Node, value: str, state: str) -> None:
+    """Every check of the value says so from now on."""
+
+    def is_believed(endpoint_id: str) -> bool:
+        return bool(node.put(f"/api/v1/endpoints/{endpoint_id}/report", {"state": state}).body["verdict"] == state)
+
+    for endpoint in node.get("/api/v1/endpoints").body["items"]:
+        if endpoint["check"]["target"] == value:
+            wait_until(partial(is_believed, endpoint["id"]), within_s=20)
+
+
+def is_without_fra(node: Node, name: str) -> bool:
+    """An override is on its way to the dataplane when it is acknowledged, and there a moment later."""
+    client = ipaddress.ip_address("198.18.32.1")
+    return not FRA & count_answers(node.dns_port, f"{name}.example.com", [client] * 50).keys()
+
+
+def test_a_simulated_outage_is_what_really_happens(node: Node) -> None:
+    clients = {name: draw_clients(count) for name, count in CLIENTS.items()}
+    outage = [{"target": "site/fra", "state": "down"}]
+    before = {name: simulate(node, name=f"{name}.example.com", assume=outage) for name in clients}
+    failing = simulate(node, name="weighted.example.com", assume=[{"target": "value/192.0.2.11", "state": "fail"}])
+    for name, document in before.items():
+        (report,) = document["records"]
+        assert report["moved"] > 0.3
+        if name != "weighted":  # whose shares before are written in the record
+            measured = count_answers(node.dns_port, f"{name}.example.com", clients[name])
+            assert_close(measured, shares(report, "before"), f"{name} before")
+    # An operator's word.
+    node.put("/api/v1/overrides/site/fra", {"state": "down"})
+    for name, document in before.items():
+        (report,) = document["records"]
+        wait_until(partial(is_without_fra, node, name), within_s=10)
+        measured = count_answers(node.dns_port, f"{name}.example.com", clients[name])
+        assert_close(measured, shares(report, "after"), f"{name} without a site")
+        assert not FRA & measured.keys()
+    node.request("DELETE", "/api/v1/overrides/site/fra")
+    # What checks find.
+    report_state(node, "192.0.2.11", "down")
+    measured = count_answers(node.dns_port, "weighted.example.com", clients["weighted"])
+    assert_close(measured, shares(failing["records"][0], "after"), "weighted without a value")
+    assert "192.0.2.11" not in measured
+    report_state(node, "192.0.2.11", "up")
+
+
+def test_a_simulation_changes_nothing_and_a_changed_record_is_foreseen(node: Node) -> None:
+    def everything() -> list[Any]:
+        pages = ("/api/v1/audit", "/api/v1/overrides", "/api/v1/events", "/api/v1/zones/example.com/records", "/api/v1/health/freeze")
+        status = node.get("/api/v1/status").body
+        return [*(node.get(page).body for page in pages), status["store"], status["dataplane"]["revision"], status["health"]["overrides"]]
+
+    there = everything()
+    pools = {"all": RECORD["dynamic"]["pools"]["all"]}
+    changed = {**record("weighted"), "dynamic": {"pools": pools, "rules": [{"pool": "all"}]}}
+    simulate(node, assume=[{"target": "site/fra", "state": "drain"}, {"target": "value/192.0.2.21", "state": "fail"}])
+    foreseen = simulate(node, name="weighted.example.com", record=changed)["records"][0]
+    assert everything() == there
+    assert node.put("/api/v1/zones/example.com/records/weighted/A", changed).status == 200
+    measured = count_answers(node.dns_port, "weighted.example.com", draw_clients(CLIENTS["weighted"]))
+    assert_close(measured, shares(foreseen, "after"), "a changed record")
+    assert shares(foreseen, "after") == pytest.approx({"192.0.2.11": 0.3, "192.0.2.12": 0.2, "192.0.2.21": 0.4, "192.0.2.31": 0.1})
