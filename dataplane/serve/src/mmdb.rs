@@ -18,6 +18,7 @@ mod tests;
 #[cfg(test)]
 pub(crate) mod writer;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -25,6 +26,13 @@ use geodns_engine::location::{LocationTable, LocationTableBuilder, Provides, Tab
 use geodns_engine::spec::Prefix;
 use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 use record::Record;
+
+/// Before the metadata, at its last place in the file.
+const METADATA_MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
+
+/// The key `description` (a text of eleven bytes) with an empty map, and with `{"en": "none"}`.
+const NO_DESCRIPTION: &[u8] = b"\x4bdescription\xe0";
+const SOME_DESCRIPTION: &[u8] = b"\x4bdescription\xe1\x42en\x44none";
 
 /// Bits of an IPv6 address above an IPv4 address (`::/96` in a database).
 const IPV4_DEPTH: u8 = 96;
@@ -45,7 +53,8 @@ pub enum MmdbFault {
 /// # Errors
 /// Why the file is refused; nothing of it is used then.
 pub fn compile(bytes: &[u8]) -> Result<LocationTable, MmdbFault> {
-    let reader = Reader::from_source(bytes)?;
+    let bytes = describe(bytes);
+    let reader = Reader::from_source(&*bytes)?;
     reader.verify()?;
     let mut builder = LocationTableBuilder::default();
     let mut classes: HashMap<usize, u32> = HashMap::new();
@@ -72,6 +81,20 @@ pub fn compile(bytes: &[u8]) -> Result<LocationTable, MmdbFault> {
         return Err(MmdbFault::NoFacts { networks: table.origin().networks });
     }
     Ok(table)
+}
+
+/// The file with a description where it has an empty one, as those of ip-location-db: the reader's verification wants one, and nothing else in it depends on that.
+/// Whatever a file becomes by it is verified wholly like any other.
+fn describe(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let metadata = bytes.windows(METADATA_MARKER.len()).rposition(|window| window == METADATA_MARKER);
+    let found = metadata.and_then(|start| {
+        let empty = bytes[start..].windows(NO_DESCRIPTION.len()).position(|window| window == NO_DESCRIPTION)?;
+        Some(start + empty)
+    });
+    match found {
+        Some(start) => Cow::Owned([&bytes[..start], SOME_DESCRIPTION, &bytes[start + NO_DESCRIPTION.len()..]].concat()),
+        None => Cow::Borrowed(bytes),
+    }
 }
 
 /// A record above `::/96` in an IPv6 database holds for all of IPv4 too: that is what a lookup of an IPv4 address finds there.

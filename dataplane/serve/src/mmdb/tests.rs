@@ -35,6 +35,19 @@ fn compile_one(record: &Data) -> Result<LocationTable, MmdbFault> {
 }
 
 #[test]
+fn a_file_without_a_description_is_read() {
+    let mut writer = Writer::new(6, 24);
+    writer.put("192.0.2.0/24", &map([("country_code", text("DE"))]));
+    let file = writer.finish("Test");
+    let described = b"\xe1\x42en\x4emade by a test";
+    let at = file.windows(described.len()).position(|window| window == described).unwrap();
+    let bare = [&file[..at], b"\xe0", &file[at + described.len()..]].concat();
+    assert!(bare.windows(NO_DESCRIPTION.len()).any(|window| window == NO_DESCRIPTION));
+    assert_eq!(compile(&bare).unwrap(), compile(&file).unwrap());
+    assert!(compile(&[&bare[..at], b"\xe0"].concat()).is_err());
+}
+
+#[test]
 fn every_schema_is_read() {
     let maxmind = map([
         ("city", map([("geoname_id", Data::U32(1))])),
