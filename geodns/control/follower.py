@@ -6,7 +6,8 @@ Static rrsets never become objects here. A change that touches no steered rrset 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 
 import structlog
@@ -24,6 +25,7 @@ from geodns.publish.frames import Triple
 from geodns.store import history, records
 from geodns.store.database import Session
 from geodns.store.pacing import Pacer
+from geodns.store.records import StoredSteered
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +90,7 @@ class Follower:
 
     async def _load(self, session: Session, head: Triple, *, first: bool) -> None:
         async with aclosing(records.steered_rrsets(session)) as found:
-            watched = [watch(stored) async for stored in found]
+            watched = await _watch_all(found)
         self._watched.replace(watched)
         states: list[CheckState] = []
         served: Mapping[int, HealthEntry] = {}
@@ -98,6 +100,7 @@ class Follower:
         self._prober.replace_targets(self._watched.targets(), stored=states, served=served)
         self._flow.put_places(head.lineage, self._watched.places())
         self.needs_location = self._watched.needs_location()
+        _settle_memory()
         log.info("the steered records are watched", records=len(watched))
 
     async def _keep_up(self, session: Session, since: Triple, head: Triple) -> bool:
@@ -123,3 +126,20 @@ class Follower:
             self._flow.change_places(change.gone, change.places)
             self.needs_location = self._watched.needs_location()
         return True
+
+
+async def _watch_all(found: AsyncIterator[StoredSteered]) -> list[Watched]:
+    watched = []
+    pacer = Pacer()
+    async for stored in found:
+        watched.append(watch(stored))
+        await pacer.breathe()
+    return watched
+
+
+def _settle_memory() -> None:
+    """Takes what was loaded out of the collector's sight: with 10,000 values each of its full rounds would hold every check's result for a
+    quarter of a second. What is replaced later is looked at again at the next whole load, so that nothing is kept for ever."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -7,7 +7,7 @@ database's clock, so that a node whose own clock is wrong neither dies nor lives
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final
@@ -23,6 +23,9 @@ from geodns.store.schema import check_reports, check_states, check_transitions, 
 # A row gets its time when it is written and is seen when its transaction has committed: whoever asks for what is newer looks back by the
 # longest that a write of health rows may take, and hears some rows twice.
 _OVERLAP_US: Final = 5_000_000
+
+# States a statement: some thousands of them are written every few seconds for ever, while results of checks wait for the event loop.
+STATES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +88,15 @@ _STATE_FIELDS: Final = tuple(each.name for each in fields(CheckRow))
 _TRANSITION_FIELDS: Final = tuple(each.name for each in fields(TransitionRow))
 
 
-async def save_states(session: Session, rows: Iterable[CheckRow]) -> None:
+async def save_states(session: Session, rows: Sequence[CheckRow]) -> None:
     """Put these rows in place of what is stored of the same (endpoint, vantage)."""
     updated = await database_time(session)
-    values = [{name: getattr(row, name) for name in _STATE_FIELDS} | {"updated": updated} for row in rows]
     put = _insert(session, check_states)
     kept = {name: put.excluded[name] for name in (*_STATE_FIELDS, "updated") if name not in ("endpoint_id", "vantage")}
     statement = put.on_conflict_do_update(index_elements=["endpoint_id", "vantage"], set_=kept)
-    for batch in in_batches(values):
-        await session.execute(statement, batch, limit_s=LONG_STATEMENT_S)
+    for batch in in_batches(rows, STATES):
+        values = [{name: getattr(row, name) for name in _STATE_FIELDS} | {"updated": updated} for row in batch]
+        await session.execute(statement, values, limit_s=LONG_STATEMENT_S)
 
 
 async def load_states(session: Session, vantage: str) -> list[CheckRow]:
