@@ -2,7 +2,7 @@
 
     python -m bench.health [--values 10000] [--interval 10] [--seconds 30] [--singles 300] [--together 2000]
 
-`bench/echo/src/bin/checked.rs` is all the servers, and asks DNS for the names of those that fail; both on one clock, so that the lag of a
+`bench/echo/src/bin/geodns-bench-checked.rs` is all the servers, and asks DNS for the names of those that fail; both on one clock, so that the lag of a
 value is from the moment before the answer that had to decide it (its second bad one) was sent to the moment at which the first changed DNS
 answer had come. That includes control's reading of the answer, its judgement, the link, the dataplane, and the pause between two of our
 questions.
@@ -11,6 +11,7 @@ questions.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import subprocess
@@ -32,7 +33,7 @@ from tests.support.node import Node
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-CHECKED = ROOT / "bench/echo/target/release/checked"
+CHECKED = ROOT / "bench/echo/target/release/geodns-bench-checked"
 ZONE = "example.com"
 FALLBACK = "192.0.2.1"
 FALL = 2
@@ -65,7 +66,7 @@ class Observed:
         bins = int((every[-1] - bin_s - first) / bin_s)
         counts = [0] * bins
         for start in every:
-            if 0 <= (number := int((start - first) / bin_s)) < bins:
+            if 0 <= (number := math.floor((start - first) / bin_s)) < bins:
                 counts[number] += 1
         even = statistics.mean(counts)
         return max(abs(count - even) / even for count in counts)

@@ -13,8 +13,8 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,8 +29,10 @@ _START_S = 60
 class PostgresCluster:
     """A private PostgreSQL server that can be stopped and started again on the same port with the same data."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, addresses: Sequence[str] = ("127.0.0.1",)) -> None:
+        """It listens on `addresses`, and whoever reaches those is let in."""
         self.directory = directory
+        self.addresses = tuple(addresses)
         self.port = 0
         self._bin = find_programs()
         # The server refuses to run as root; Debian's package makes this user.
@@ -44,7 +46,7 @@ class PostgresCluster:
         self._run("initdb", "-D", self._data, "-A", "trust", "-U", "geodns", "-E", "UTF8", "--locale=C", "--no-sync", "-L", *self._share())
         settings = (
             f"port = {self.port}",
-            "listen_addresses = '127.0.0.1'",
+            f"listen_addresses = '{','.join(self.addresses)}'",
             f"unix_socket_directories = '{self.directory}'",
             "fsync = off",  # processes are killed in the tests, machines are not
             "max_connections = 200",
@@ -52,6 +54,8 @@ class PostgresCluster:
         )
         with (self.directory / "data" / "postgresql.conf").open("a") as file:
             file.write("\n".join(settings) + "\n")
+        with (self.directory / "data" / "pg_hba.conf").open("a") as file:
+            file.writelines(f"host all all {address}/30 trust\n" for address in self.addresses if address != "127.0.0.1")
 
     def start(self) -> None:
         """Start and wait until it takes connections."""
@@ -71,8 +75,8 @@ class PostgresCluster:
         """Remove it, whoever is still connected."""
         self._run("dropdb", "--force", "-h", str(self.directory), "-p", str(self.port), "-U", "geodns", url.rsplit("/", 1)[-1])
 
-    def url(self, name: str) -> str:
-        return f"postgresql://geodns@127.0.0.1:{self.port}/{name}"
+    def url(self, name: str, address: str = "127.0.0.1") -> str:
+        return f"postgresql://geodns@{address}:{self.port}/{name}"
 
     @property
     def _data(self) -> str:
@@ -130,16 +134,24 @@ async def opened(url: str) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[PostgresCluster]:
     """The running server of this pytest process."""
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@contextmanager
+def running_cluster(addresses: Sequence[str] = ("127.0.0.1",)) -> Iterator[PostgresCluster]:
+    """A server that runs at the start of the block, and is gone, with its data, at the end; stopped in between or not."""
     # Not below pytest's own temporary directory, which only its owner may enter; and a socket's path must be short.
     directory = Path(tempfile.mkdtemp(prefix="geodns-pg-"))
     try:
-        cluster = PostgresCluster(directory)
+        cluster = PostgresCluster(directory, addresses)
         cluster.create()
         cluster.start()
         try:
             yield cluster
         finally:
-            cluster.stop()
+            if (directory / "data" / "postmaster.pid").exists():
+                cluster.stop()
     finally:
         shutil.rmtree(directory)
 

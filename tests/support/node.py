@@ -33,9 +33,20 @@ class Response:
 
 
 class Node:
-    """`geodns serve` with its own state directory and free ports. `settings` are environment variables without their prefix."""
+    """`geodns serve` with its own state directory and free ports. `settings` are environment variables without their prefix.
 
-    def __init__(self, directory: Path, *, zones: Mapping[str, str] | None = None, settings: Mapping[str, str] | None = None) -> None:
+    `address` is where it is reached; `command` is put before the program's own, such as `ip netns exec NAME`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        zones: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
+        address: str = "127.0.0.1",
+        command: Sequence[str] = (),
+    ) -> None:
         self.directory = directory
         self.state = directory / "state"
         self.state.mkdir(parents=True, exist_ok=True)
@@ -43,6 +54,8 @@ class Node:
         self.zones.mkdir(exist_ok=True)
         for name, text in (zones or {}).items():
             (self.zones / name).write_text(text)
+        self.address = address
+        self._command = tuple(command)
         self.dns_port = free_port()
         self.api_port = free_port()
         self.settings = dict(settings or {})
@@ -54,9 +67,9 @@ class Node:
         """What the processes are started with."""
         return {
             **{key: value for key, value in os.environ.items() if not key.startswith("GEODNS_") or key == "GEODNS_DATAPLANE_BINARY"},
-            "GEODNS_DNS_LISTEN": f"127.0.0.1:{self.dns_port}",
+            "GEODNS_DNS_LISTEN": f"{self.address}:{self.dns_port}",
             "GEODNS_DNS_WORKERS": "2",
-            "GEODNS_API_LISTEN": f"127.0.0.1:{self.api_port}",
+            "GEODNS_API_LISTEN": f"{self.address}:{self.api_port}",
             "GEODNS_API_TOKEN": TOKEN,
             "GEODNS_STATE_DIRECTORY": str(self.state),
             "GEODNS_ZONES_DIRECTORY": str(self.zones),
@@ -68,7 +81,11 @@ class Node:
         """Starts `geodns serve` without waiting for it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "geodns", "serve"], env=self.environment, stdout=log, stderr=log, start_new_session=True
+                [*self._command, sys.executable, "-m", "geodns", "serve"],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def start(self, *, within_s: float = 20.0) -> float:
@@ -138,7 +155,7 @@ class Node:
         timeout_s: float = 15.0,
     ) -> Response:
         """One HTTP request to the API; `path` is whole, "/api/v1/…"."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.api_port}{path}", method=method)  # always http
+        request = urllib.request.Request(f"http://{self.address}:{self.api_port}{path}", method=method)  # always http
         if token is not None:
             request.add_header("Authorization", f"Bearer {token}")
         data = None
@@ -163,7 +180,7 @@ class Node:
 
     def dig(self, name: str, rtype: str = "A", *options: str) -> Answer:
         """The real dig against this node."""
-        return dig(self.dns_port, name, rtype, *options)
+        return dig(self.dns_port, name, rtype, *options, server=self.address)
 
     def command(self, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """`geodns VERB …` with this node's settings."""

@@ -1,6 +1,6 @@
 //! Ten thousand web servers to be checked, and an eye on what DNS says of them, on one clock.
 //!
-//! `checked HTTP_PORT DNS_PORT ZONE`: every address of 127.64.0.0/16 answers HTTP on HTTP_PORT, 200 or, once it has fallen, 503. The server
+//! `geodns-bench-checked HTTP_PORT DNS_PORT ZONE`: every address of 127.64.0.0/16 answers HTTP on HTTP_PORT, 200 or, once it has fallen, 503. The server
 //! 127.64.0.0 + N stands behind the name `nN` of the zone. From its second bad answer but one on, a fallen server's name is asked of
 //! 127.0.0.1:DNS_PORT every PERIOD_US until the answer is another address, so that what lies between a bad answer and a changed one is seen to
 //! about that period.
@@ -50,7 +50,7 @@ impl World {
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, http_port, dns_port, zone] = arguments.as_slice() else {
-        panic!("usage: checked HTTP_PORT DNS_PORT ZONE");
+        panic!("usage: geodns-bench-checked HTTP_PORT DNS_PORT ZONE");
     };
     let world = Arc::new(World {
         start: Instant::now(),
