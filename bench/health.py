@@ -2,7 +2,7 @@
 
     python -m bench.health [--values 10000] [--interval 10] [--seconds 30] [--singles 300] [--together 2000]
 
-`bench/echo/src/bin/geodns-bench-checked.rs` is all the servers, and asks DNS for the names of those that fail; both on one clock, so that the lag of a
+One program, `geodns-bench-checked`, is all the servers and asks DNS for the names of those that fail, both on one clock. So the lag of a
 value is from the moment before the answer that had to decide it (its second bad one) was sent to the moment at which the first changed DNS
 answer had come. That includes control's reading of the answer, its judgement, the link, the dataplane, and the pause between two of our
 questions.

@@ -27,7 +27,6 @@ log = structlog.get_logger(__name__)
 
 # Routine results wait this long for company; transitions and votes do not wait.
 BATCH_S = 1.0
-RETRY_S = 1.0
 # Replayed in one transaction: large enough to be quick, small enough not to hold the write lock for long.
 REPLAY_ROWS = 1000
 
@@ -76,7 +75,8 @@ class HealthRecorder:
     # ---- the table's side ----
 
     async def run(self) -> None:
-        """Writes for ever; cancel it to end (and call `flush` once more)."""
+        """Writes for ever; cancel it to end (and call `flush` once more). While the database is away this is also how often it is tried; a
+        transition goes to the spool at once then, too."""
         while True:
             try:
                 async with asyncio.timeout(BATCH_S):
@@ -84,8 +84,7 @@ class HealthRecorder:
             except TimeoutError:
                 pass
             self._urgent.clear()
-            if not await finish(self.flush()):
-                await asyncio.sleep(RETRY_S)
+            await finish(self.flush())
 
     async def flush(self) -> bool:
         """Writes what waits, to the database or, while that is away, to the spool; whether the database took it."""

@@ -38,6 +38,10 @@ def servers(port: int) -> Iterator[WebServers]:
     servers.close()
 
 
+def health(node: Node, figure: str) -> int:
+    return int(node.get("/api/v1/status").body["health"][figure])
+
+
 def story(node: Node, number: int) -> list[tuple[str, str, list[str]]]:
     """The history of the Nth server's check, oldest first: verdict, cause, values."""
     endpoints = node.get("/api/v1/endpoints?limit=1000").body["items"]
@@ -51,7 +55,7 @@ def test_failover_overrides_and_history_outlive_a_crash_of_the_database(make_nod
         zone = steered_zone([address(number) for number in range(COUNT)], port, geodns=QUICK)
         node = make_node(zones={"example.com.yaml": zone}, settings={"DATABASE_URL": cluster.create_database()})
         node.start()
-        wait_until(lambda: node.get("/api/v1/status").body["health"]["unknown"] == 0, within_s=20, what="a result of every check")
+        wait_until(lambda: health(node, "endpoints") == COUNT and not health(node, "unknown"), within_s=20, what="a result of every check")
         wanted = {owner(number): address(number) for number in range(COUNT)}
         with closing(Eye("127.0.0.1", node.dns_port, list(wanted))) as eye:
             wait_until(lambda: eye.look() == wanted, within_s=10, what="every server in service")
@@ -92,4 +96,4 @@ def test_failover_overrides_and_history_outlive_a_crash_of_the_database(make_nod
         assert len(events) == 4
         entries = node.get("/api/v1/audit?limit=1000").body["items"]
         assert [entry["subject"] for entry in entries if entry["subject"].startswith("override/")] == [f"override/value/{address(2)}"]
-        assert node.get("/api/v1/status").body["health"]["spooled"] == 0
+        assert health(node, "spooled") == 0
