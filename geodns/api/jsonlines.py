@@ -7,6 +7,7 @@ objects. Everything here blocks and belongs into a thread.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dns.name
@@ -39,6 +40,7 @@ class LinesReader:
         self._number = 0
         self._default_ttl: int | None = None
         self._is_given_up = False
+        self._is_master = False
 
     def feed(self, piece: bytes) -> None:
         """The next bytes, wherever they were cut."""
@@ -56,7 +58,8 @@ class LinesReader:
 
     def finish(self) -> ReadZone:
         """The zone, or what is wrong with it."""
-        return finish_zone(self._read_rest, self._sink, None)
+        read = finish_zone(self._read_rest, self._sink, None, is_master=False)
+        return replace(read, contents=replace(read.contents, is_master=self._is_master)) if read.contents is not None else read
 
     def _read_rest(self) -> None:
         if self._is_given_up:
@@ -80,6 +83,7 @@ class LinesReader:
         except ValidationError as error:
             raise InvalidInput([problem.at(str(self._place(1))) for problem in describe_validation(error, "", "key")]) from None
         self._default_ttl = head.default_ttl
+        self._is_master = head.master
         self._sink.serial = head.serial
         self._sink.soa = None if head.soa is None else make_soa(self._sink.apex, head.soa, ())
 

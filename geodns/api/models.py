@@ -266,6 +266,7 @@ class ImportHead(Input):
     soa: SoaFields | None = None
     serial: Serial | None = None
     default_ttl: Ttl = 3600
+    master: bool = Field(default=False, description="the zone was a master file, which cannot say how records are steered")
 
 
 class ImportQuery(Input):

@@ -118,7 +118,12 @@ def check(
 def apply(
     paths: PathsArgument,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Release the brake: remove more than 30 % of a zone's rrsets.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Release the brakes: remove more than 30 % of a zone's rrsets; let a master file end the steering of records."
+        ),
+    ] = False,
     as_json: JsonOption = False,
     url: UrlOption = None,
     token: TokenOption = None,
@@ -256,7 +261,7 @@ class Lines:
 
     def _head(self) -> bytes:
         contents, soa = self.contents, self.contents.soa
-        head: dict[str, Any] = {"default_ttl": contents.default_ttl, "serial": contents.serial, "soa": None}
+        head: dict[str, Any] = {"default_ttl": contents.default_ttl, "serial": contents.serial, "master": contents.is_master, "soa": None}
         if soa is not None:
             names_of_soa = {"mname": soa.mname.to_text(), "rname": soa.rname.to_text()}
             numbers = {"refresh": soa.refresh, "retry": soa.retry, "expire": soa.expire, "minimum": soa.minimum, "ttl": soa.ttl}

@@ -48,6 +48,7 @@ class ZoneContents:
     """A whole zone as a source gives it: a file, an import. `soa` None = make one; `serial` None = unix time at creation.
 
     `rrsets` exclude the SOA. A big zone's are read from a spool each time they are iterated, so they are a collection, not always a tuple.
+    `is_master`: the source is a master file, which cannot say how a record is steered.
     """
 
     apex: dns.name.Name
@@ -55,3 +56,4 @@ class ZoneContents:
     soa: Soa | None = None
     serial: int | None = None
     default_ttl: int = 3600
+    is_master: bool = False

@@ -46,11 +46,13 @@ class Edit(NamedTuple):
 
 
 class Summary:
-    """What a change of a zone did, without holding its edits: how many of each kind, the first of them, the CIDR lists they name."""
+    """What a change of a zone did, without holding its edits: how many of each kind, the first of them, the CIDR lists they name, and
+    the rrsets that are steered no more."""
 
     def __init__(self, edits: Iterable[Edit] = ()) -> None:
         self._steps: list[Step] = []
         self.lists: dict[str, Name] = {}
+        self.unsteered: list[Row] = []
         self._counted: Counter[Operation] = Counter()
         for edit in edits:
             self.add(edit)
@@ -64,6 +66,8 @@ class Summary:
         self._counted[operation] += 1
         if len(self._steps) < MAX_STEPS:
             self._steps.append(Step(operation, names.from_wire(row.owner), row.rtype))
+        if edit.before is not None and edit.before.steered and edit.after is not None and not edit.after.steered:
+            self.unsteered.append(edit.after)
         if edit.rrset is not None and edit.rrset.steering is not None:
             for rule in edit.rrset.steering.rules:
                 for name in rule.lists:

@@ -45,6 +45,9 @@ Pair = tuple[Row, Rrset | None]
 _BRAKE_SHARE: Final = 0.3
 _BRAKE_RRSETS: Final = 10
 
+# Records that a sentence names.
+_SHOWN: Final = 5
+
 _SORT_PIECE: Final = 5000
 
 
@@ -284,6 +287,7 @@ async def _replace(session: Session, request: ReplaceZone, judged: JudgedZone, z
             revision = revision or (await history.begin_revision(session, actor)).revision
             await write_batch(session, zone.id, apex, revision, edits)
     _brake(request, zone, summary)
+    _keep_steering(request, zone, summary)
     changed = bool(summary) or soa != zone.soa or has_newer_serial
     serial = following_serial(zone, contents.serial) if changed else zone.serial
     if not request.dry_run and zone.mirrored != request.mirror:
@@ -312,6 +316,20 @@ def _brake(request: ReplaceZone, zone: Zone, summary: Summary) -> None:
     raise UnsafeChange(
         f"this would remove {removed} of the {zone.rrset_count} rrsets of {names.zone_text(zone.apex)}, more than {_BRAKE_SHARE:.0%}",
         hint="if that is meant, repeat it with force",
+    )
+
+
+def _keep_steering(request: ReplaceZone, zone: Zone, summary: Summary) -> None:
+    """An exported master file has every record's own values and nothing of its steering: brought back as it is, it must not end that."""
+    if request.force or not request.contents.is_master or not summary.unsteered:
+        return
+    rows = summary.unsteered
+    shown = [f"{names.to_text(name_from_wire(row.owner), zone.apex)}/{rdata.rtype_to_text(row.rtype)}" for row in rows[:_SHOWN]]
+    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
+    raise UnsafeChange(
+        f"a master file cannot say how records are steered, and this would end it for {', '.join(shown)}{more} of "
+        f"{names.zone_text(zone.apex)}",
+        hint="use the YAML form; or, if that is meant, repeat it with force",
     )
 
 

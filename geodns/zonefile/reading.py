@@ -91,7 +91,7 @@ def read_zone(
             except OSError as error:
                 sink.report(Place(path, 1), "unreadable", f"the file cannot be read: {error.strerror or error}")
 
-    return finish_zone(read_all, sink, nameservers)
+    return finish_zone(read_all, sink, nameservers, is_master=all(path.suffix == MASTER_SUFFIX for path in paths))
 
 
 def parse_zone_text(text: str, apex: Name, form: str, policy: Policy = STRICT, *, nameservers: Collection[Name] | None = None) -> ReadZone:
@@ -105,13 +105,13 @@ def parse_zone_text(text: str, apex: Name, form: str, policy: Policy = STRICT, *
         else:
             read_master_text(text, name + MASTER_SUFFIX, sink)
 
-    return finish_zone(read_text, sink, nameservers)
+    return finish_zone(read_text, sink, nameservers, is_master=form == "zone")
 
 
-def finish_zone(read: Callable[[], None], sink: Sink, nameservers: Collection[Name] | None) -> ReadZone:
+def finish_zone(read: Callable[[], None], sink: Sink, nameservers: Collection[Name] | None, *, is_master: bool) -> ReadZone:
     """Read, then judge what shows only when everything is there; a broken source is not judged as a zone.
 
-    `read` puts everything into the sink. `nameservers` are as in `read_zone`.
+    `read` puts everything into the sink. `nameservers` are as in `read_zone`, `is_master` as in ZoneContents.
     """
     spool = sink.spool
     try:
@@ -128,7 +128,7 @@ def finish_zone(read: Callable[[], None], sink: Sink, nameservers: Collection[Na
     count = spool.count_rrsets()
     rrsets = tuple(spool.rrsets()) if count <= MAX_HELD else SpooledRrsets(spool)
     default_ttl = DEFAULT_TTL if sink.default_ttl is None else sink.default_ttl
-    return ReadZone(ZoneContents(sink.apex, rrsets, sink.soa, sink.serial, default_ttl), tuple(problems))
+    return ReadZone(ZoneContents(sink.apex, rrsets, sink.soa, sink.serial, default_ttl, is_master), tuple(problems))
 
 
 def _judge_zone(sink: Sink, nameservers: Collection[Name] | None) -> list[Problem]:

@@ -94,6 +94,23 @@ async def test_a_master_file_names_what_it_cannot_say(api: Api) -> None:
     assert "; www is steered" in exported.body
 
 
+@pytest.mark.parametrize("media_type", ["text/dns", "application/jsonl"])
+async def test_a_master_file_ends_no_steering_unasked(api: Api, media_type: str) -> None:
+    records = [APEX, {"name": "www", "type": "A", **STEERED}]
+    await send(api, lines({}, records), "application/jsonl")
+    exported = (await api.check("GET", "/zones/example.com/export?format=zone")).body
+    static = {"name": "www", "type": "A", "ttl": STEERED.get("ttl", 3600), "values": STEERED["values"]}
+    body = exported if media_type == "text/dns" else lines({"master": True}, [APEX, static])
+    refused = await send(api, body, media_type, status=409)
+    assert (refused.body["type"], "www/A" in refused.body["detail"]) == ("urn:geodns:problem:unsafe-change", True)
+    await send(api, body, media_type, query="?dry_run=true", status=409)
+    assert "dynamic" in (await api.check("GET", "/zones/example.com/records/www/A")).body
+    await send(api, body, media_type, query="?force=true")
+    assert "dynamic" not in (await api.check("GET", "/zones/example.com/records/www/A")).body
+    await send(api, lines({}, records), "application/jsonl")
+    await send(api, lines({}, [APEX, static]), "application/jsonl")  # this form could have said it
+
+
 async def test_a_dry_run_says_what_would_change(api: Api) -> None:
     dry = await send(api, YAML, "application/yaml", query="?dry_run=true")
     assert (dry.body["dry_run"], dry.body["changed"], dry.body["upserted"]) == (True, True, 5)
