@@ -181,7 +181,9 @@ def _parse_fallback(name: str, pool: Mapping[str, object], pools: Mapping[str, o
         return None
     place = f"{pointer}/fallback"
     if not isinstance(fallback, str):
-        findings.error(place, "bad-fallback", f"{quote(fallback)} is not the name of a pool; write one in quotes")
+        # To octoDNS a number is a pool that is not there; on a list or a mapping it fails.
+        judge = findings.error if isinstance(fallback, list | tuple | Mapping) else findings.fault
+        judge(place, "bad-fallback", f"{quote(fallback)} is not the name of a pool; write one in quotes")
         return None
     if fallback not in pools:
         findings.fault(place, "undefined-fallback", f"{quote(fallback)} is not a pool of this record; name one, or remove the fallback")
