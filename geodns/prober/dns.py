@@ -17,6 +17,16 @@ from geodns.prober.stream import Progress, TcpStream
 
 DNS_PORT = 53
 
+MAX_UDP_BYTES = 512
+"""RFC 1035 §4.2.1; nobody may send more who was not asked with EDNS."""
+
+MAX_TCP_BYTES = 4096
+"""What an answer to a check may need. dnslib takes 8 µs for a byte of the costliest message: 64 KiB would stop all other checks for half a
+second."""
+
+MAX_STRANGERS = 16
+"""Datagrams passed over in an attempt because they answer something else: each is parsed, and a flood of them must not keep us busy."""
+
 
 class DnsProbe:
     """Made once for a check, used for all its attempts."""
@@ -53,10 +63,14 @@ class DnsProbe:
         datagrams = Datagrams.open(address, self._port)
         try:
             datagrams.send(query.pack())
-            while True:
-                reply = _parse(await datagrams.receive())
+            for _ in range(MAX_STRANGERS):
+                data = await datagrams.receive()
+                if len(data) > MAX_UDP_BYTES:
+                    raise AnsweredBadly("answer larger than 512 bytes over UDP")
+                reply = _parse(data)
                 if _answers(reply, query):
                     return reply
+            raise AnsweredBadly("answers to other questions")
         finally:
             datagrams.close()
 
@@ -72,6 +86,8 @@ class DnsProbe:
                 if not more:
                     raise AnsweredBadly("closed before the end of the answer over TCP")
                 data += more
+                if len(data) > 2 + MAX_TCP_BYTES:
+                    raise AnsweredBadly("answer larger than 4 KiB over TCP")
         finally:
             stream.close()
         reply = _parse(data[2 : 2 + int.from_bytes(data[:2], "big")])

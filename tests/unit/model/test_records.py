@@ -9,7 +9,7 @@ import pytest
 
 from geodns.errors import Severity
 from geodns.model import names
-from geodns.model.check import Protocol
+from geodns.model.check import Protocol, Tls
 from geodns.model.findings import Policy, UnknownKeys
 from geodns.model.records import Parsed, parse_record, record_to_json
 from geodns.model.steering import AllDown, RuleOrigin, Select, Status, Steering, TtlRange
@@ -418,6 +418,11 @@ def test_every_key_of_a_check_is_known() -> None:
     assert (check.tls.verify, check.tls.min_days, check.tls.name, check.quorum) == (True, 7, "tls.example.com", 0.75)
     dns = checks(steered(healthcheck={"protocol": "DNS", "question": {"name": "example.com", "type": "ns"}, "answer": "ns1"}))
     assert dns["eu", "192.0.2.10"].question == ("example.com.", "NS")
+    grpc = checks(steered(healthcheck={"protocol": "GRPC", "port": 50051, "service": "example.v1.Greeter", "tls": {"verify": True}}))
+    assert grpc["eu", "192.0.2.10"].service == "example.v1.Greeter"
+    assert grpc["eu", "192.0.2.10"].tls == Tls(verify=True)
+    in_clear = checks(steered(healthcheck={"protocol": "GRPC"}))["eu", "192.0.2.10"]
+    assert (in_clear.tls, in_clear.service, in_clear.path) == (None, "", None), "a path of the record is not a service"
 
 
 def test_guarded_targets_are_refused_unless_allowed_or_not_checked() -> None:

@@ -90,6 +90,8 @@ def nothing(message: DNSRecord) -> None:
         (answering(with_rcode(RCODE.REFUSED)), None, BAD, "REFUSED for www.example.com. A"),
         (answering(with_other_id), None, SILENT, "timeout: an answer did not come within 0.4 s"),
         (answering(as_query), None, SILENT, "timeout: an answer did not come within 0.4 s"),
+        (lambda data: answering(with_other_id)(data) * 40, None, BAD, "answers to other questions"),
+        (lambda data: [data + bytes(513 - len(data))], None, BAD, "answer larger than 512 bytes over UDP"),
         (lambda data: [b"garbage"], None, BAD, "answer is not DNS"),
         (lambda data: [data[:2] + b"\xff" * 400], None, BAD, "answer is not DNS"),
         (lambda data: [answering(with_other_id)(data)[0], answering(nothing)(data)[0]], None, OK, "NOERROR, 2 records"),
@@ -108,6 +110,7 @@ async def test_dns(reply: Reply, answer: str | None, evidence: Evidence, cause: 
         (lambda data: len(data).to_bytes(2, "big") + data, OK, "NOERROR, 2 records"),
         (lambda data: len(data).to_bytes(2, "big") + data[:20], BAD, "closed before the end of the answer over TCP"),
         (lambda data: b"", BAD, "closed before the end of the answer over TCP"),
+        (lambda data: b"\x10\x01" + data + bytes(4097 - len(data)), BAD, "answer larger than 4 KiB over TCP"),
     ],
 )
 async def test_a_cut_answer_is_asked_for_again_over_tcp(ending: Callable[[bytes], bytes], evidence: Evidence, cause: str) -> None:
