@@ -15,11 +15,15 @@ from geodns.prober.outcome import Evidence
 from geodns.prober.probe import make_probe
 from tests.support.datagrams import Reply, replying
 from tests.support.hostile import ADDRESS, serving
-from tests.unit.prober.conftest import try_check
+from tests.unit.prober.conftest import PATIENCE_S, try_check
 
 OK, BAD, SILENT = Evidence.OK, Evidence.ANSWERED_BADLY, Evidence.SILENT
 SHORT_S = 0.4
 NAME = "www.example.com."
+
+
+def _timeout_s(evidence: Evidence) -> float:
+    return SHORT_S if evidence is SILENT else PATIENCE_S
 
 
 @pytest.mark.parametrize(
@@ -35,7 +39,7 @@ NAME = "www.example.com."
 )
 async def test_udp(reply: Reply, expect: Expect, evidence: Evidence, cause: str) -> None:
     async with replying(reply) as port:
-        outcome = await try_check(Check(Protocol.UDP, ADDRESS, port, expect=expect), SHORT_S)
+        outcome = await try_check(Check(Protocol.UDP, ADDRESS, port, expect=expect), _timeout_s(evidence))
     assert (outcome.evidence, outcome.cause) == (evidence, cause)
 
 
@@ -44,7 +48,7 @@ async def test_a_closed_udp_port_refuses(check: Check) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind((ADDRESS, 0))
         port = probe.getsockname()[1]
-    outcome = await try_check(Check(check.protocol, ADDRESS, port, question=check.question), SHORT_S)
+    outcome = await try_check(Check(check.protocol, ADDRESS, port, question=check.question))
     assert (outcome.evidence, outcome.cause) == (BAD, "connection refused")
 
 
@@ -100,7 +104,7 @@ def nothing(message: DNSRecord) -> None:
 )
 async def test_dns(reply: Reply, answer: str | None, evidence: Evidence, cause: str) -> None:
     async with replying(reply) as port:
-        outcome = await try_check(Check(Protocol.DNS, ADDRESS, port, question=(NAME, "A"), answer=answer), SHORT_S)
+        outcome = await try_check(Check(Protocol.DNS, ADDRESS, port, question=(NAME, "A"), answer=answer), _timeout_s(evidence))
     assert (outcome.evidence, outcome.cause) == (evidence, cause)
 
 
@@ -123,7 +127,7 @@ async def test_a_cut_answer_is_asked_for_again_over_tcp(ending: Callable[[bytes]
         await writer.drain()
 
     async with serving(converse) as port, replying(answering(cut), port):
-        outcome = await try_check(Check(Protocol.DNS, ADDRESS, port, question=(NAME, "A")), 1.0)
+        outcome = await try_check(Check(Protocol.DNS, ADDRESS, port, question=(NAME, "A")))
     assert (outcome.evidence, outcome.cause) == (evidence, cause)
 
 
@@ -136,7 +140,7 @@ def test_a_question_that_cannot_be_asked_is_known_at_once(question: tuple[str, s
 @pytest.mark.parametrize("address", [ADDRESS, "::1"])
 async def test_icmp_echo(address: str) -> None:
     """Where neither kind of socket may be opened, that is no evidence, and said."""
-    outcome = await try_check(Check(Protocol.ICMP, address, None), 1.0)
+    outcome = await try_check(Check(Protocol.ICMP, address, None))
     if outcome.evidence is Evidence.NO_EVIDENCE:
         assert outcome.cause == "ICMP is not permitted here: see net.ipv4.ping_group_range"
     else:

@@ -16,7 +16,7 @@ from geodns.prober.outcome import Evidence
 from tests.support.certificates import Authority
 from tests.support.grpc_server import GrpcServer, serving_grpc
 from tests.support.hostile import ADDRESS, Conversation, serving
-from tests.unit.prober.conftest import try_check
+from tests.unit.prober.conftest import PATIENCE_S, try_check
 
 OK, BAD, SILENT = Evidence.OK, Evidence.ANSWERED_BADLY, Evidence.SILENT
 NAME = "www.example.com"
@@ -57,7 +57,7 @@ async def test_a_service_that_the_server_does_not_know(server: GrpcServer) -> No
 async def test_tls_is_spoken_and_its_conditions_are_judged(trusted: Authority) -> None:
     with serving_grpc(trusted.issue(NAME, days=3)) as server:
         outcomes = {
-            tls: await try_check(Check(Protocol.GRPC, ADDRESS, server.port, host=NAME, tls=tls), 2.0)
+            tls: await try_check(Check(Protocol.GRPC, ADDRESS, server.port, host=NAME, tls=tls))
             for tls in (Tls(), Tls(verify=True), Tls(verify=True, name="other.example.com"), Tls(min_days=14), None)
         }
     assert [(outcome.evidence, outcome.cause.partition(",")[0]) for outcome in outcomes.values()] == [
@@ -162,7 +162,7 @@ def never_ending_body(connection: H2Connection, stream_id: int) -> None:
 )
 async def test_misconduct_over_http2(misconduct: Misconduct, evidence: Evidence, cause: str) -> None:
     async with serving(speaking(misconduct)) as port:
-        outcome = await try_check(Check(Protocol.GRPC, ADDRESS, port, host=NAME), 0.4)
+        outcome = await try_check(Check(Protocol.GRPC, ADDRESS, port, host=NAME), 0.4 if evidence is SILENT else PATIENCE_S)
     assert (outcome.evidence, outcome.cause) == (evidence, cause)
 
 
