@@ -12,6 +12,7 @@ from contextlib import aclosing, suppress
 
 import structlog
 
+from geodns.control.effects import Chain
 from geodns.control.health import HealthFlow
 from geodns.control.keeper import DatabaseKeeper
 from geodns.control.loops import finish
@@ -58,6 +59,10 @@ class Follower:
     def head_changed(self, head: Triple) -> None:
         """The store has another head."""
         self._wake.set()
+
+    def chain(self, key: Key) -> Chain | None:
+        """The pools of a record that is watched."""
+        return self._watched.chain(key)
 
     async def run(self) -> None:
         """Follows for ever; cancel it to end."""

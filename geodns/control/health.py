@@ -31,6 +31,7 @@ class HealthFlow:
         self._link = link
         self._vector = vector
         self._last: dict[int, ProberEntry] = {}
+        self._before: dict[int, HealthEntry] = {}
         self._packed: dict[int, bytes] = {}
         self._joined: bytes | None = b""
         self._epoch = 0
@@ -44,8 +45,17 @@ class HealthFlow:
     def verdicts_changed(self, entries: Mapping[int, ProberEntry]) -> None:
         """Some verdicts changed: told at once."""
         self._last.update(entries)
+        self._before = {value_id: self.overlay.entries.get(value_id, UNKNOWN) for value_id in entries}
         self.overlay.put_verdicts(entries)
         self._tell(self.overlay.apply(datetime.now(UTC), entries.keys()))
+
+    def in_force(self, value_id: int) -> HealthEntry:
+        """What the dataplane is told of a value."""
+        return self.overlay.entries.get(value_id, UNKNOWN)
+
+    def in_force_before(self, value_id: int) -> HealthEntry:
+        """The same before the verdicts that changed last."""
+        return self._before.get(value_id) or self.in_force(value_id)
 
     def put_places(self, lineage: uuid.UUID, places: Iterable[Place]) -> None:
         """All values that there are in a history; from now on the node knows what it speaks of."""

@@ -30,10 +30,11 @@ class TransitionRow:
     votes: Mapping[str, Vote]
     values: tuple[str, ...]
     state: CheckState
+    answers: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
-    def of(cls, transition: Transition, vantage: str) -> TransitionRow:
-        """The row of the prober's word."""
+    def of(cls, transition: Transition, vantage: str, answers: Sequence[Mapping[str, Any]] = ()) -> TransitionRow:
+        """The row of the prober's word; `answers` is what it changed on the wire (`effects.py`)."""
         return cls(
             vantage,
             transition.at,
@@ -43,6 +44,7 @@ class TransitionRow:
             transition.votes,
             tuple(f"{target.record}/{target.pool}/{target.value}" for target in transition.values),
             transition.state,
+            tuple(answers),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -55,6 +57,7 @@ class TransitionRow:
             "cause": self.cause,
             "votes": {vantage: vote.value for vantage, vote in self.votes.items()},
             "values": list(self.values),
+            "answers": list(self.answers),
             "state": self.state.to_json(),
         }
 
@@ -70,6 +73,7 @@ class TransitionRow:
             {vantage: Vote(vote) for vantage, vote in document["votes"].items()},
             tuple(document["values"]),
             CheckState.from_json(document["state"]),
+            tuple(document["answers"]),
         )
 
 
@@ -165,7 +169,7 @@ def _to_history(row: TransitionRow) -> health.TransitionRow:
         verdict=row.verdict.value,
         cause=row.cause,
         votes=votes,
-        detail={"values": list(row.values)},
+        detail={"values": list(row.values), "answers": list(row.answers)},
     )
 
 

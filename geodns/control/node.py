@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import structlog
 
-from geodns.control import healthtable, privileges
+from geodns.control import effects, healthtable, privileges
 from geodns.control.configuration import Configuration, describe_access
 from geodns.control.follower import Follower
 from geodns.control.geo import GeoWatcher
@@ -38,7 +38,7 @@ from geodns.control.zonefiles import ZoneFiles
 from geodns.errors import DataplaneUnavailable, GeodnsError, InvalidInput, Problem
 from geodns.model import names
 from geodns.model.findings import Policy
-from geodns.prober import AddressPolicy, Brake, CheckState, Collaborators, EndpointReport, Prober
+from geodns.prober import AddressPolicy, Brake, CheckState, Collaborators, EndpointReport, Prober, Transition
 from geodns.prober.target import HealthEntry
 from geodns.publish import frames
 from geodns.publish.client import LinkClient
@@ -49,6 +49,9 @@ from geodns.store.requests import ChangeRequest, WritePolicy
 from geodns.store.retention import Retention
 
 log = structlog.get_logger(__name__)
+
+# A check may serve thousands of records; the story of a transition is for people.
+MAX_EFFECTS = 50
 
 
 class Node:
@@ -131,6 +134,7 @@ class Node:
         self.desk = OperatorDesk(self.keeper, self.recorder, self.flow, self.prober, settings.health.alone)
         self.vantages = Vantages(self.keeper, self.prober, vantage)
         self.follower = Follower(self.keeper, self.prober, self.flow, before=self._state_before, served=lambda: self.publisher.served)
+        self.recorder.describe_effects = self._describe_effects
         self.publisher.head_changed = self.follower.head_changed
         self.publisher.lineage_changed = self.flow.send_whole
         access = describe_access(settings)
@@ -215,6 +219,17 @@ class Node:
             with suppress(DataplaneUnavailable):
                 served = {value_id: _as_verdict(entry) for value_id, entry in (await link.health_reported()).items()}
         return list(states.values()), served
+
+    def _describe_effects(self, transition: Transition) -> list[dict[str, Any]]:
+        """Which answers a transition changed, record by record; the vector has gone out when this is asked."""
+        found: list[dict[str, Any]] = []
+        for zone, record in dict.fromkeys((target.zone, target.record) for target in transition.values):
+            chain = self.follower.chain((zone, record))
+            if chain is not None:
+                found += effects.find_changes(record, chain, self.flow.in_force_before, self.flow.in_force)
+            if len(found) >= MAX_EFFECTS:
+                break
+        return found[:MAX_EFFECTS]
 
     # ---- what the API and the command line ask ----
 

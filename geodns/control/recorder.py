@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -35,11 +35,15 @@ OVERRIDE = "override"
 
 
 class HealthRecorder:
-    """`run` in a task. Overrides that are set while the database is away go through the same spool (`spool_override`)."""
+    """`run` in a task. Overrides that are set while the database is away go through the same spool (`spool_override`).
+
+    `describe_effects` says what a transition changed on the wire; the node brings it.
+    """
 
     def __init__(self, keeper: DatabaseKeeper, spool: Spool, vantage: str) -> None:
         self.transitions: Counter[str] = Counter()
         self.problem: str | None = None
+        self.describe_effects: Callable[[Transition], Sequence[Mapping[str, Any]]] = _no_effects
         self._keeper = keeper
         self._spool = spool
         self._vantage = vantage
@@ -59,7 +63,7 @@ class HealthRecorder:
         """Verdicts changed."""
         for transition in transitions:
             self.transitions[transition.verdict.value] += 1
-            self._rows.append(TransitionRow.of(transition, self._vantage))
+            self._rows.append(TransitionRow.of(transition, self._vantage, self.describe_effects(transition)))
             self._states[transition.endpoint_id] = transition.state
         self._urgent.set()
 
@@ -165,3 +169,8 @@ class HealthRecorder:
     def spooled_overrides(self) -> list[dict[str, Any]]:
         """Overrides that wait in the spool, oldest first. Blocking."""
         return [record for record in self._spool.records() if record.get("kind") == OVERRIDE]
+
+
+def _no_effects(transition: Transition) -> Sequence[Mapping[str, Any]]:
+    """Where nobody knows of records."""
+    return ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from geodns.control.effects import Chain
 from geodns.control.overlay import Place
 from geodns.model import names, rdata
 from geodns.prober.target import Target
@@ -25,6 +26,7 @@ class Watched:
     key: Key
     places: tuple[Place, ...]
     targets: tuple[Target, ...]
+    chain: Chain
     needs_location: bool
 
 
@@ -49,7 +51,7 @@ def watch(stored: StoredSteered) -> Watched:
         text = own_value_text(rrset.rtype, wire)
         places.append(Place(value_id, record, "", text, sites.get(text, "")))
     needs_location = any(rule.geos or rule.asns for rule in rrset.steering.rules)
-    return Watched((zone, record), tuple(places), tuple(targets), needs_location)
+    return Watched((zone, record), tuple(places), tuple(targets), Chain.of(rrset.steering, stored.value_ids), needs_location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,11 @@ class WatchList:
     def in_zone(self, zone: str) -> list[Key]:
         """The records known in a zone."""
         return [key for key in self._watched if key[0] == zone]
+
+    def chain(self, key: Key) -> Chain | None:
+        """The pools of a record."""
+        watched = self._watched.get(key)
+        return None if watched is None else watched.chain
 
     def needs_location(self) -> bool:
         """Whether any record has a rule that a location database decides."""

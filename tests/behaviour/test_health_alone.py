@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -42,12 +43,18 @@ def health(node: Node, figure: str) -> int:
     return int(node.get("/api/v1/status").body["health"][figure])
 
 
-def story(node: Node, number: int) -> list[tuple[str, str, list[str]]]:
-    """The history of the Nth server's check, oldest first: verdict, cause, values."""
+def story(node: Node, number: int) -> list[tuple[str, str, str]]:
+    """The history of the Nth server's check, oldest first: verdict, cause, and the answers of its name before and after."""
     endpoints = node.get("/api/v1/endpoints?limit=1000").body["items"]
     (found,) = [endpoint for endpoint in endpoints if endpoint["values"][0]["value"] == address(number)]
     history = node.get(f"/api/v1/endpoints/{found['id']}/history").body["items"]
-    return [(row["verdict"], row["cause"], row["detail"]["values"]) for row in reversed(history)]
+    return [(row["verdict"], row["cause"], " ".join(map(tell_change, row["detail"]["answers"]))) for row in reversed(history)]
+
+
+def tell_change(answers: dict[str, Any]) -> str:
+    """ "n1.example.com/A main 1/1 -> None 0/0"."""
+    before, after = answers["before"], answers["after"]
+    return f"{answers['record']} {before['pool']} {before['up']}/{before['of']} -> {after['pool']} {after['up']}/{after['of']}"
 
 
 def test_failover_overrides_and_history_outlive_a_crash_of_the_database(make_node: MakeNode, servers: WebServers, port: int) -> None:
@@ -87,10 +94,10 @@ def test_failover_overrides_and_history_outlive_a_crash_of_the_database(make_nod
             wait_until(lambda: eye.look() == wanted, within_s=15, what="checks after the database's return")
         refused = "connection refused"
         wait_until(lambda: len(story(node, 3)) == 1, within_s=10, what="the newest transition in the history")
-        values = {number: [f"{owner(number)}/A/main/{address(number)}"] for number in range(COUNT)}
-        assert story(node, 0) == [("down", refused, values[0])]
-        assert story(node, 1) == [("down", refused, values[1]), ("up", "status 200", values[1])]
-        assert story(node, 3) == [("down", refused, values[3])]
+        gone = {number: f"{owner(number)}/A main 1/1 -> None 0/0" for number in range(COUNT)}
+        assert story(node, 0) == [("down", refused, gone[0])]
+        assert story(node, 1) == [("down", refused, gone[1]), ("up", "status 200", f"{owner(1)}/A None 0/0 -> main 1/1")]
+        assert story(node, 3) == [("down", refused, gone[3])]
         assert [story(node, number) for number in (2, 4, 5)] == [[], [], []], "and nothing else turned"
         events = [event for event in node.get("/api/v1/events?limit=1000").body["items"] if event["kind"] == "verdict-changed"]
         assert len(events) == 4
