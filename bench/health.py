@@ -135,13 +135,13 @@ def measure(scratch: Path, *, values: int, interval_s: float, seconds: float, si
         # A restart spreads first checks over one interval; those that a write makes would take their turns, a hundred a second.
         node.stop()
         ready_s = node.start(within_s=120)
+        give_precedence(control_pid(node), os.getpid())
         wait_until(
             lambda: look(node)["endpoints"] == values and not look(node)["unknown"],
             within_s=120,
             every_s=0.5,
             what="a first result of every check",
         )
-        give_precedence(control_pid(node), os.getpid())
         lines = [f"{values} values, one HTTP check each every {interval_s:g} s; ready after {ready_s:.1f} s"]
         time.sleep(interval_s)  # the results of the start are in the table
         lines += measure_routine(node, servers, values, interval_s, seconds)

@@ -227,19 +227,22 @@ async def load_overrides(session: Session) -> list[Override]:
     ]
 
 
-async def put_override(session: Session, override: Override, actor: Actor) -> None:
-    """Stores an override unless something later was said of its target."""
+async def put_override(session: Session, override: Override, actor: Actor, node: str) -> None:
+    """Stores an override unless something later was said of its target, and tells of it."""
     state = None if override.state is None else override.state.name.lower()
     row = overrides.StoredOverride(
         override.kind.value, override.target, state, override.reason, override.author, override.set_at, override.expires_at
     )
-    await overrides.put_override(session, row, actor)
+    if await overrides.put_override(session, row, actor):
+        kind = events.OVERRIDE_CLEARED if state is None else events.OVERRIDE_SET
+        told = {key: value for key, value in override.to_json().items() if key not in ("override", "target")}
+        await events.record_event(session, node, kind, f"override/{row.kind}/{row.target}", told)
 
 
-async def merge_override(session: Session, document: Mapping[str, Any]) -> None:
+async def merge_override(session: Session, document: Mapping[str, Any], node: str) -> None:
     """Stores one that waited in the spool."""
     override = Override.from_json(document)
-    await put_override(session, override, Actor(override.author, Source.SYSTEM))
+    await put_override(session, override, Actor(override.author, Source.SYSTEM), node)
 
 
 async def load_freeze(session: Session) -> str | None:
@@ -248,6 +251,8 @@ async def load_freeze(session: Session) -> str | None:
     return switch.reason if switch is not None and switch.is_on else None
 
 
-async def put_freeze(session: Session, is_on: bool, reason: str, actor: Actor) -> None:
+async def put_freeze(session: Session, is_on: bool, reason: str, actor: Actor, node: str) -> None:
     """Stops all changes by health on every node, or lets them go on."""
     await overrides.set_switch(session, overrides.FREEZE, is_on, reason, actor)
+    kind = events.HEALTH_FROZEN if is_on else events.HEALTH_THAWED
+    await events.record_event(session, node, kind, "health", {"reason": reason, "author": actor.name})

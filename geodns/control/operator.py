@@ -88,7 +88,7 @@ class OperatorDesk:
             await self._keeper.require()
             async with self._keeper.database.write() as session:
                 await self._keeper.check_history(session)
-                await healthtable.put_override(session, override, actor)
+                await healthtable.put_override(session, override, actor, self._recorder.vantage)
             self._stored[override.kind, override.target] = override
         except DatabaseUnavailable as error:
             if not await self._recorder.spool_override(override.to_json()):
@@ -104,7 +104,7 @@ class OperatorDesk:
         await self._keeper.require()
         async with self._keeper.database.write() as session:
             await self._keeper.check_history(session)
-            await healthtable.put_freeze(session, is_on, reason, actor)
+            await healthtable.put_freeze(session, is_on, reason, actor, self._recorder.vantage)
         self._freeze = reason if is_on else None
         self._set_frozen(self._freeze)
 

@@ -46,7 +46,7 @@ class HealthRecorder:
         self.describe_effects: Callable[[Transition], Sequence[Mapping[str, Any]]] = _no_effects
         self._keeper = keeper
         self._spool = spool
-        self._vantage = vantage
+        self.vantage = vantage
         self._rows: list[TransitionRow] = []
         self._states: dict[str, CheckState] = {}
         self._urgent = asyncio.Event()
@@ -63,7 +63,7 @@ class HealthRecorder:
         """Verdicts changed."""
         for transition in transitions:
             self.transitions[transition.verdict.value] += 1
-            self._rows.append(TransitionRow.of(transition, self._vantage, self.describe_effects(transition)))
+            self._rows.append(TransitionRow.of(transition, self.vantage, self.describe_effects(transition)))
             self._states[transition.endpoint_id] = transition.state
         self._urgent.set()
 
@@ -101,7 +101,7 @@ class HealthRecorder:
             if rows or states:
                 async with self._keeper.database.write() as session:
                     await self._keeper.check_history(session)
-                    await healthtable.save(session, self._vantage, rows, list(states.values()))
+                    await healthtable.save(session, self.vantage, rows, list(states.values()))
         except (DatabaseUnavailable, ForeignHistory, SchemaTooNew):
             await self._keep(rows, states)
             return False
@@ -152,10 +152,10 @@ class HealthRecorder:
     async def _replay_batch(self, session: Session, records: Sequence[Mapping[str, Any]]) -> None:
         rows = [TransitionRow.from_json(record) for record in records if record.get("kind") == TRANSITION]
         newest = {row.state.endpoint_id: row.state for row in rows}
-        await healthtable.save(session, self._vantage, rows, list(newest.values()))
+        await healthtable.save(session, self.vantage, rows, list(newest.values()))
         for record in records:
             if record.get("kind") == OVERRIDE:
-                await healthtable.merge_override(session, record)
+                await healthtable.merge_override(session, record, self.vantage)
 
     def spooled_states(self) -> dict[str, CheckState]:
         """The newest state of each check in the spool: newer than the table's, for a start while it waits. Blocking."""

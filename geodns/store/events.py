@@ -16,6 +16,10 @@ from geodns.store.pages import Page, clamp_limit, make_page, read_cursor
 from geodns.store.schema import events, now
 
 VERDICT_CHANGED: Final = "verdict-changed"
+OVERRIDE_SET: Final = "override-set"
+OVERRIDE_CLEARED: Final = "override-cleared"
+HEALTH_FROZEN: Final = "health-frozen"
+HEALTH_THAWED: Final = "health-thawed"
 
 
 @dataclass(frozen=True, slots=True)
