@@ -19,7 +19,7 @@ from geodns.zonefile.spool import Place
 from geodns.zonefile.yamltree import BadYaml, read_entries
 
 EPILOG = (
-    "Examples:\n\n`geodns simulate --fail site/fra1` what an outage of a site does to every record that has it\n\n"
+    "Examples:\n\n`geodns simulate --fail site/fra1`: an outage of a site, over every record that has it\n\n"
     "`geodns simulate www.example.com --drain pool/www.example.com/A/eu`\n\n"
     "`geodns simulate www.example.com A --record www.yaml --population clients.txt`\n\n"
     "`geodns simulate www.example.com --down value/192.0.2.10 --up value/192.0.2.11 --json`"

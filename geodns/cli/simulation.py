@@ -56,6 +56,8 @@ def draw(document: Mapping[str, Any]) -> Group:
 
 def _draw_question(document: Mapping[str, Any]) -> Text:
     said = [f"{escape(each['target'])} {each['state']} ({each['values']} values)" for each in document["assumptions"]]
+    if document["changed"]:
+        said.insert(0, "the record were the given one")
     population = document["population"]
     clients = {
         "databases": "all networks of the location databases by size",
@@ -74,8 +76,7 @@ def _draw_record(report: Mapping[str, Any]) -> list[RenderableType]:
     ]
     if any(row["site"] for row in report["values"]):
         parts += _section("VALUE", ((f"{row['value']} ({row['site'] or 'no site'})", row) for row in report["values"]))
-    if any(row["outcome"] != "answer" for row in report["outcomes"]):
-        parts += _section("OUTCOME", ((OUTCOMES[row["outcome"]], row) for row in report["outcomes"]))
+    parts += _draw_outcomes(report["outcomes"])
     parts += _section("ANSWERED FROM", ((SOURCES[row["from"]].format(pool=row["pool"]), row) for row in report["pools"]))
     parts += _draw_moves(report)
     parts += _draw_countries(report["countries"])
@@ -92,7 +93,7 @@ def _draw_records(records: Sequence[Mapping[str, Any]], total: Mapping[str, Any]
     parts: list[RenderableType] = [
         Text.from_markup(f"\n[bold]{total['records']} records[/], each counted alike: {_describe_moved(total['moved'])}"),
         *_section("SITE", ((row["site"], row) for row in total["sites"])),
-        *_section("OUTCOME", ((OUTCOMES[row["outcome"]], row) for row in total["outcomes"])),
+        *_draw_outcomes(total["outcomes"]),
         Text(),
         table(("RECORD", "MOVE", "MOST OF THEM"), rows),
     ]
@@ -121,8 +122,8 @@ def _name_end(end: Mapping[str, Any]) -> str:
 
 
 def _section(title: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> list[RenderableType]:
-    """Shares before and after, the largest first."""
-    all_rows = list(rows)
+    """Shares before and after, the largest first; what nobody gets on either side is left out."""
+    all_rows = [(label, row) for label, row in rows if max(row["before"], row["after"]) >= UNCHANGED]
     made = _shares_table(title)
     for label, row in all_rows[:MAX_ROWS]:
         made.add_row(Text(label), *_figures(row["before"], row["after"]))
@@ -142,6 +143,13 @@ def _figures(before: float, after: float) -> tuple[Text, Text, Text]:
     if abs(change) >= UNCHANGED:
         shown = Text(f"{change:+.1%}", style="green" if change > 0 else "red")
     return Text(f"{before:.1%}"), Text(f"{after:.1%}"), shown
+
+
+def _draw_outcomes(outcomes: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """Only where somebody gets no answer: that everybody gets one is no news."""
+    if all(row["outcome"] == "answer" for row in outcomes):
+        return []
+    return _section("OUTCOME", ((OUTCOMES[row["outcome"]], row) for row in outcomes))
 
 
 def _draw_moves(report: Mapping[str, Any]) -> list[RenderableType]:

@@ -173,6 +173,7 @@ class Simulator:
             document = await self._ask(b"".join(_LENGTH.pack(len(section)) + section for section in sections))
         return {
             "assumptions": assumptions,
+            "changed": question.record is not None,
             "notes": self._note(sides, assumptions),
             "seed": seed,
             **document,

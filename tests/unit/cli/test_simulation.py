@@ -45,6 +45,7 @@ def make_document(*reports: dict[str, Any], **changes: Any) -> dict[str, Any]:
     total = {"records": len(reports), "moved": 0.25, "sites": reports[0]["sites"], "outcomes": reports[0]["outcomes"], "countries": []}
     document = {
         "assumptions": [{"target": "site/fra", "state": "fail", "values": 3, "unchecked": 0}],
+        "changed": False,
         "notes": [],
         "population": {"source": "databases", "databases": ["/city.mmdb"], "prefixes": None, "weight": None, "ipv6_share": 0.5},
         "seed": 1,
@@ -68,6 +69,17 @@ def test_one_record_is_shown_with_what_moves_where() -> None:
     ):
         assert line in lines, text
     assert "right to" not in text
+
+
+def test_a_changed_record_is_said_first() -> None:
+    assert show(make_document(make_report(), changed=True)).startswith("if the record were the given one, site/fra fail")
+
+
+def test_what_nobody_gets_is_left_out() -> None:
+    values = [{"value": "192.0.2.9", "site": "fra", "before": 0.0, "after": 0.0}]
+    text = show(make_document(make_report(values=values)))
+    assert "192.0.2.9" not in text
+    assert "answered " not in text
 
 
 def test_what_is_not_answered_and_what_was_drawn_is_said() -> None:
