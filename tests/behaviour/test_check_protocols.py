@@ -31,6 +31,8 @@ from tests.support.peers import Nsd
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(400)  # several patiences one after the other
+
 NAME = "www.example.com"
 OTHER = "other.example.net"
 FALLBACK = "192.0.2.99"

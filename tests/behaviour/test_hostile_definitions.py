@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.hostile_definitions import DEFINITIONS, PERMITTED, Definition, Fate
 
 
@@ -20,7 +22,7 @@ def play(directory: Path) -> Any:
         ["unshare", *as_root, "--net", "--mount", "--", sys.executable, "-m", "tests.support.hostile_definitions", str(directory)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=180,
         cwd=Path(__file__).parents[2],
         check=False,
     )
@@ -33,6 +35,7 @@ def with_fate(*fates: Fate) -> list[tuple[str, Definition]]:
     return [(key, definition) for key, definition in DEFINITIONS.items() if definition.fate in fates]
 
 
+@pytest.mark.timeout(200)
 def test_none_of_them_reaches_a_guarded_listener(tmp_path: Path) -> None:
     """One run of the world for all claims: it takes some seconds."""
     outcome = play(tmp_path)

@@ -350,7 +350,7 @@ def play(directory: Path) -> dict[str, Any]:
     }
 
 
-def _await_causes(node: Node, accepted: set[str], patience_s: float = 30.0) -> dict[str, str]:
+def _await_causes(node: Node, accepted: set[str], patience_s: float = 90.0) -> dict[str, str]:
     """The newest cause of each accepted definition."""
     deadline = time.monotonic() + patience_s
     while True:
