@@ -382,10 +382,20 @@ class Prober:
         self._publish(endpoint, now_s)
 
     def _suspects_itself(self, endpoint: Endpoint, now_s: float) -> bool:
+        """
+        | suspicion now | attempt began | silence is |
+        |---|---|---|
+        | yes | | withheld |
+        | no | before it was last found | withheld: the network came back while it waited |
+        | no | after that | believed |
+        """
         self._hasten_sentinels()
         reason = self._suspicion.judge(now_s, endpoint.check.timing.timeout_s)
         if reason is None:
-            return False
+            # This does not renew the suspicion: those that are really dead would keep it alive for each other.
+            is_from_then = self._suspected is not None and endpoint.started_s <= self._suspected[2]
+            self._withheld_total += is_from_then
+            return is_from_then
         self._withheld_total += 1
         since = self._suspected[1] if self._suspected else self._with.utc_now()
         if self._suspected is None:

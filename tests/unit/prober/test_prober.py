@@ -476,6 +476,20 @@ def test_a_black_out_of_our_own_changes_nothing_and_is_loud(count: int) -> None:
     run_simulated(scenario)
 
 
+def test_a_network_that_comes_back_bit_by_bit_takes_nothing_out() -> None:
+    """An attempt that was under way while this vantage suspected itself is not believed, though by its end most others answer again."""
+
+    async def scenario(loop: SimulatedLoop) -> None:
+        late = {address_of(index) for index in range(0, 200, 5)}
+        world = World(loop, lambda address, now_s: HANGS if 60 <= now_s < (122.45 if address in late else 120) else OK)
+        vantage = Vantage(world)
+        vantage.prober.replace_targets(targets(200))
+        await vantage.run_until(180)
+        assert vantage.turned() == []
+
+    run_simulated(scenario)
+
+
 def test_during_a_black_out_what_answers_badly_still_goes_down() -> None:
     async def scenario(loop: SimulatedLoop) -> None:
         def behaviour(address: str, now_s: float) -> Manners:
