@@ -306,6 +306,8 @@ class _RuleJudge:
         self.judge.judge_keys(rule, ("geos", "pool", "subnets"), pointer)
         if "pool" not in rule:
             findings.fault(f"{pointer}/pool", "missing-pool", "the rule has no `pool`; name one")
+            for key in ("geos", "subnets"):  # octoDNS passes over such a rule, and fails later on lists that it cannot sort
+                self._items(rule.get(key, []), key, f"{pointer}/{key}")
             return
         targeted = bool(rule.get("subnets", []) or rule.get("geos", []))
         pool = self._parse_target(rule["pool"], targeted, f"{pointer}/pool")

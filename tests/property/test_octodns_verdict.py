@@ -376,6 +376,15 @@ def test_fallbacks_are_judged_as_octodns_judges_them(fallback: object, *, lenien
 
 
 @pytest.mark.parametrize("lenient", [False, True])
+@pytest.mark.parametrize("key", ["subnets", "geos"])
+@pytest.mark.parametrize("targets", [[], "", "EU", "10.0.0.0/8", 5, {}, [5], ["10.0.0.0/8", 5], [5, "x"], ["x"], ["EU", 1], None])
+def test_rules_without_a_pool_are_judged_as_octodns_judges_them(key: str, targets: object, *, lenient: bool) -> None:
+    pools = {"eu": {"values": [{"value": "192.0.2.1"}]}}
+    dynamic = {"pools": pools, "rules": [{key: targets}, {"pool": "eu"}]}
+    check_verdict("www", {"type": "A", "ttl": 30, "value": "192.0.2.1", "dynamic": dynamic, "octodns": {"lenient": lenient}})
+
+
+@pytest.mark.parametrize("lenient", [False, True])
 def test_names_are_judged_as_octodns_judges_them(*, lenient: bool) -> None:
     for name in NAMES:
         for rtype, value in (("A", "192.0.2.1"), ("CNAME", "a.example.net.")):

@@ -6,25 +6,21 @@ written from the pages. A disagreement is cut down to the smallest world that st
 
 from __future__ import annotations
 
-import copy
 import itertools
-import json
 import random
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support import oracle
 from tests.support.oracle import sticky
-from tests.support.steered_plane import Plane, Question, running_plane
-from tests.support.steering_judge import Scene, judge_explanation, judge_message
-from tests.support.steering_worlds import Document, absolute, clients, is_valid, mood, world
+from tests.support.steered_plane import Question, running_plane
+from tests.support.steering_judge import Scene, Tally, judge
+from tests.support.steering_shrink import Case, differences_of, shrink
+from tests.support.steering_worlds import Document, absolute, clients, mood, world
 
 SEED = 7871
 MOODS = 3
@@ -33,18 +29,6 @@ WHOLE = {"worlds": 45, "count": 750}
 # Every so many worlds there are more sets of rules than merged maps.
 CROWDED_EVERY = 3
 BATCH = 64
-
-
-@dataclass(frozen=True)
-class Case:
-    """One question in one world and mood."""
-
-    world: Document
-    mood: Document
-    question: Question
-
-    def __str__(self) -> str:
-        return json.dumps({"world": self.world, "mood": self.mood, "question": asdict(self.question)}, ensure_ascii=False)
 
 
 def questions(rng: random.Random, drawn: Document, count: int) -> list[Question]:
@@ -60,28 +44,6 @@ def questions(rng: random.Random, drawn: Document, count: int) -> list[Question]
     return found
 
 
-@dataclass(slots=True)
-class Tally:
-    """What was judged, and in which of the ways that there are it was decided: a sample that reaches only some of them proves little."""
-
-    cases: int = 0
-    replies: int = 0
-    ways: set[tuple[str, object]] = field(default_factory=set)
-
-    def note(self, explanation: Document) -> None:
-        for step in explanation["path"]:
-            self.ways.add(("step", step["step"]))
-            if step["step"] == "steered":
-                decision = step["decision"]
-                self.ways |= {("verdict", pool["verdict"]) for pool in decision["pools"]}
-                self.ways |= {("from", decision["choice"]["from"]), ("select", decision["choice"]["select"])}
-                self.ways |= {
-                    ("outcome", decision["outcome"]),
-                    ("ttl", decision["ttl"]["because"]),
-                    ("scope", decision["scope"]["because"]),
-                }
-
-
 EVERY_WAY = {
     *(("step", step) for step in ("exact", "wildcard", "absent", "static", "steered", "nodata")),
     *(("verdict", verdict) for verdict in ("serves", "too-little-up", "only-drained", "all-down", "not-reached")),
@@ -91,25 +53,6 @@ EVERY_WAY = {
     *(("ttl", because) for because in ("record", "max", "min", "bound")),
     *(("scope", because) for because in ("everybody", "rule", "sticky-prefix", "location-network")),
 }  # fmt: skip
-
-
-async def judge(plane: Plane, scene: Scene, asked: Sequence[Question], tally: Tally) -> dict[Question, list[str]]:
-    """The differences of each question, where there are any."""
-    found: dict[Question, list[str]] = defaultdict(list)
-    # Nobody can be asked for by no bits at all: the sender counts, whom EXPLAIN does not know.
-    explained = [question for question in asked if not question.client.endswith("/0")]
-    for question, explanation in zip(explained, await plane.explain(explained), strict=True):
-        if "error" in explanation:
-            found[question].append(f"explain refuses: {explanation['error']}")
-        else:
-            found[question] += [f"explain: {each}" for each in judge_explanation(scene, question, explanation)]
-            tally.note(explanation)
-    sent = [question for question in asked if "/" in question.client or question.client.startswith("127.")]
-    for question, reply in zip(sent, await plane.ask(sent), strict=True):
-        found[question] += [f"wire: {each}" for each in judge_message(scene, question, reply, [])]
-    tally.cases += len(asked)
-    tally.replies += len(sent)
-    return {question: differences for question, differences in found.items() if differences}
 
 
 async def run(directory: Path, *, worlds: int, count: int) -> Tally:
@@ -172,75 +115,3 @@ def test_the_oracle_computes_the_vectors_of_the_page_on_sticky_answers() -> None
 def batches(asked: Sequence[Question]) -> Iterator[Sequence[Question]]:
     """As many as a socket's receive buffer surely holds the replies of."""
     return (asked[start : start + BATCH] for start in range(0, len(asked), BATCH))
-
-
-# Cutting down.
-
-
-async def differences_of(plane: Plane, case: Case) -> list[str]:
-    """A case alone, a few times: what is drawn differs."""
-    await plane.load(case.world)
-    plane.feel(case.mood)
-    for _ in range(5):
-        if differences := await judge(plane, Scene(case.world, case.mood), [case.question], Tally()):
-            return differences[case.question]
-    return []
-
-
-async def shrink(plane: Plane, case: Case) -> Case:
-    """Leaves out whatever is not needed for some difference."""
-    document = {"world": case.world, "mood": case.mood}
-    for _ in range(2):
-        for path in [path for path in containers(document) if len(path) > 1]:
-            document = await _shrink_at(plane, case.question, document, path)
-    return Case(document["world"], document["mood"], case.question)
-
-
-async def _shrink_at(plane: Plane, question: Question, document: Document, path: Sequence[Any]) -> Document:
-    """Leaves out halves, quarters and at last single items of one mapping or list, as long as a difference stays."""
-    try:
-        size = len(at(document, path))
-    except LookupError:
-        return document  # left out already
-    while size:
-        start = 0
-        while start < len(at(document, path)):
-            smaller = without(document, path, start, start + size)
-            if await still_differs(plane, Case(smaller["world"], smaller["mood"], question)):
-                document = smaller
-            else:
-                start += size
-        size //= 2
-    return document
-
-
-def without(document: Document, path: Sequence[Any], start: int, end: int) -> Document:
-    """A copy that lacks some items of the mapping or list at a place."""
-    smaller = copy.deepcopy(document)
-    held = at(smaller, path)
-    for key in list(held)[start:end] if isinstance(held, dict) else [slice(start, end)]:
-        del held[key]
-    return smaller
-
-
-def containers(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The places of all mappings and lists, outer ones first."""
-    if isinstance(document, dict | list):
-        yield path
-        for key, held in document.items() if isinstance(document, dict) else enumerate(document):
-            yield from containers(held, (*path, key))
-
-
-def at(document: Any, path: Sequence[Any]) -> Any:
-    for key in path:
-        document = document[key]
-    return document
-
-
-async def still_differs(plane: Plane, case: Case) -> bool:
-    """Whether a cut-down case is one that can be played, and shows a difference."""
-    try:
-        is_valid_still = all(is_valid(record["name"], record["data"]) for record in case.world["records"])
-        return is_valid_still and bool(await differences_of(plane, case))
-    except (AssertionError, AttributeError, LookupError, TypeError, ValueError):
-        return False

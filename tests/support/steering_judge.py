@@ -6,14 +6,15 @@ judge_message       rcode, values, ttls and scope of a reply, along the chain of
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import ip_network
 
 from tests.support.oracle.decision import Client, Decision, Entry, Override, Steered, World, decide
 from tests.support.oracle.location import Locations
-from tests.support.steered_plane import STATIC, Message, Question, read_possible
+from tests.support.steered_plane import STATIC, Message, Plane, Question, read_possible
 from tests.support.steering_worlds import ZONE, Document, absolute, full_name
 
 SHARE_TOLERANCE = 1e-9
@@ -69,6 +70,47 @@ class Scene:
 def client_of(question: Question) -> Client:
     """A client subnet of no bits is nobody's: the sender counts."""
     return Client.parse(HERE if question.client.endswith("/0") else question.client)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was judged, and in which of the ways that there are it was decided: a sample that reaches only some of them proves little."""
+
+    cases: int = 0
+    replies: int = 0
+    ways: set[tuple[str, object]] = field(default_factory=set)
+
+    def note(self, explanation: Document) -> None:
+        for step in explanation["path"]:
+            self.ways.add(("step", step["step"]))
+            if step["step"] == "steered":
+                decision = step["decision"]
+                self.ways |= {("verdict", pool["verdict"]) for pool in decision["pools"]}
+                self.ways |= {("from", decision["choice"]["from"]), ("select", decision["choice"]["select"])}
+                self.ways |= {
+                    ("outcome", decision["outcome"]),
+                    ("ttl", decision["ttl"]["because"]),
+                    ("scope", decision["scope"]["because"]),
+                }
+
+
+async def judge(plane: Plane, scene: Scene, asked: Sequence[Question], tally: Tally) -> dict[Question, list[str]]:
+    """The differences of each question, where there are any."""
+    found: dict[Question, list[str]] = defaultdict(list)
+    # Nobody can be asked for by no bits at all: the sender counts, whom EXPLAIN does not know.
+    explained = [question for question in asked if not question.client.endswith("/0")]
+    for question, explanation in zip(explained, await plane.explain(explained), strict=True):
+        if "error" in explanation:
+            found[question].append(f"explain refuses: {explanation['error']}")
+        else:
+            found[question] += [f"explain: {each}" for each in judge_explanation(scene, question, explanation)]
+            tally.note(explanation)
+    sent = [question for question in asked if "/" in question.client or question.client.startswith("127.")]
+    for question, reply in zip(sent, await plane.ask(sent), strict=True):
+        found[question] += [f"wire: {each}" for each in judge_message(scene, question, reply, [])]
+    tally.cases += len(asked)
+    tally.replies += len(sent)
+    return {question: differences for question, differences in found.items() if differences}
 
 
 def judge_explanation(scene: Scene, question: Question, explanation: Document) -> Iterator[str]:
