@@ -92,6 +92,7 @@ def small_world(rng: random.Random) -> Document:
     return world_of(records, countries)
 
 
+@pytest.mark.timeout(300)
 async def test_within_an_announced_scope_every_address_is_decided_alike(tmp_path: Path) -> None:
     rng = random.Random(SEED)  # noqa: S311 # cases, not secrets
     world = small_world(rng)
