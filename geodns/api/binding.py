@@ -68,9 +68,9 @@ class Call(Generic[NodeT, QueryT, BodyT]):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a handler answers. `revision` becomes the ETag."""
+    """What a handler answers; a text is JSON already. `revision` becomes the ETag."""
 
-    body: BaseModel | None
+    body: BaseModel | str | None
     status: HTTPStatus = HTTPStatus.OK
     revision: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -224,7 +224,8 @@ def _respond(request: web.Request, reply: Reply | web.StreamResponse) -> web.Str
         headers["ETag"] = etag
         if request.method in ("GET", "HEAD") and matches_none(request.headers.getall("If-None-Match", []), etag):
             return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    text = None if reply.body is None else json.dumps(reply.body.model_dump(mode="json"), ensure_ascii=False)
+    body = reply.body
+    text = json.dumps(body.model_dump(mode="json"), ensure_ascii=False) if isinstance(body, BaseModel) else body
     return web.Response(status=reply.status, text=text, content_type="application/json", headers=headers)
 
 

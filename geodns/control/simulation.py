@@ -385,7 +385,7 @@ async def _read(stream: asyncio.StreamReader) -> bytes:
 async def _read_lists(session: Session, wanted: Iterable[str]) -> list[bytes]:
     """The CIDR lists of that name that there are, as items."""
     found = [await records.find_list(session, name) for name in sorted(wanted)]
-    return [items.packed_list_item(each.name, each.prefixes, each.body) for each in found if each is not None]
+    return [items.list_item(each.name, each.prefixes) for each in found if each is not None]
 
 
 def _lists_of(rrsets: Iterable[Rrset]) -> set[str]:

@@ -72,7 +72,7 @@ async def full_batches(session: Session) -> AsyncGenerator[ItemBatch]:
 
 
 def _pack_head(row: StateList | StateZone) -> bytes:
-    return items.list_item(row.name, row.networks) if isinstance(row, StateList) else items.zone_item(row.apex)
+    return items.list_item(row.name, row.prefixes) if isinstance(row, StateList) else items.zone_item(row.apex)
 
 
 async def delta_batch(session: Session, revision: int) -> ItemBatch | None:
@@ -86,8 +86,8 @@ async def delta_batch(session: Session, revision: int) -> ItemBatch | None:
     for name in changed.dropped_lists:
         collected.add(items.list_drop_item(name))
     for name in changed.put_lists:
-        _, networks = await lists.get_list(session, name)
-        collected.add(items.list_item(name, networks))
+        _, prefixes = await lists.get_list(session, name)
+        collected.add(items.list_item(name, prefixes))
     for apex in changed.put_zones:
         collected.add(items.zone_item(names.wire_of(apex)))
     steered: Steered = {key: data async for key, data in _pack_steered(_each(await records.steered_at(session, changed.owners)))}

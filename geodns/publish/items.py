@@ -6,11 +6,12 @@ It encodes only; the dataplane decodes. It validates nothing that the model has 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from geodns.model.steering import AllDown, Network, Pool, PoolValue, Rule, RuleOrigin, Select, Status, Steering
+from geodns.model.prefixes import Prefixes, pack_network
+from geodns.model.steering import AllDown, Pool, PoolValue, Rule, RuleOrigin, Select, Status, Steering
 
 # An item above this is refused by the dataplane; an owner name with the most rdata the DNS allows stays far below it.
 MAX_ITEM = 32 * 1024 * 1024
@@ -75,15 +76,9 @@ def owner_item(apex: bytes, owner: bytes, rrsets: Sequence[bytes]) -> bytes:
     return _item(_OWNER, b"".join((apex, owner, _U16.pack(len(rrsets)), *rrsets)))
 
 
-def list_item(name: str, networks: Iterable[Network]) -> bytes:
+def list_item(name: str, prefixes: Prefixes) -> bytes:
     """A named CIDR list."""
-    prefixes = [_prefix(network) for network in networks]
-    return _item(_LIST, _text8(name) + _U32.pack(len(prefixes)) + b"".join(prefixes))
-
-
-def packed_list_item(name: str, count: int, body: bytes) -> bytes:
-    """A named CIDR list whose prefixes the store keeps already packed."""
-    return _item(_LIST, _text8(name) + _U32.pack(count) + body)
+    return _item(_LIST, _text8(name) + _U32.pack(prefixes.count) + prefixes.body)
 
 
 def list_drop_item(name: str) -> bytes:
@@ -161,17 +156,13 @@ def _rule(rule: Rule, positions: Mapping[str, int]) -> bytes:
             _U16.pack(len(rule.geos)),
             *(_text8(geo) for geo in rule.geos),
             _U32.pack(len(rule.subnets)),
-            *(_prefix(network) for network in rule.subnets),
+            *(pack_network(network) for network in rule.subnets),
             _U16.pack(len(rule.asns)),
             *(_U32.pack(asn) for asn in rule.asns),
             _U16.pack(len(rule.lists)),
             *(_text8(name) for name in rule.lists),
         )
     )
-
-
-def _prefix(network: Network) -> bytes:
-    return bytes((network.version, network.prefixlen)) + network.network_address.packed
 
 
 def _text8(text: str) -> bytes:

@@ -2,7 +2,7 @@
 
 - An *owner key* orders owner names of one zone as RFC 4034 §6.1 does under plain bytewise comparison, which both databases do natively.
 - A *body* is the `form 0` body of docs/link-protocol.md section 2, so that the publisher only concatenates.
-- A *list body* is the concatenated `prefix` items of the same page.
+- A *list body* is `geodns.model.prefixes.Prefixes.body`.
 
 Nothing here validates what the model has judged; lengths are checked because they become counts in a binary format.
 """
@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import dns.name
 
 from geodns.model import names
 from geodns.model.record import Soa
-from geodns.model.steering import Network
 
 SOA_RTYPE = 6
 NS_RTYPE = 2
@@ -98,21 +97,3 @@ def own_value_text(rtype: int, rdata: bytes) -> str:
     if rtype in (A_RTYPE, AAAA_RTYPE):
         return str(ipaddress.ip_address(rdata))
     return name_from_wire(rdata).to_text()
-
-
-def pack_prefixes(prefixes: Iterable[Network]) -> bytes:
-    """`prefix` items one after the other: u8 family, u8 length, the address."""
-    return b"".join(bytes((net.version, net.prefixlen)) + net.network_address.packed for net in prefixes)
-
-
-def unpack_prefixes(body: bytes) -> tuple[Network, ...]:
-    """The networks of a list body."""
-    networks: list[Network] = []
-    at = 0
-    while at < len(body):
-        width = 4 if body[at] == 4 else 16
-        address = body[at + 2 : at + 2 + width]
-        network: Network = ipaddress.IPv4Network((address, body[at + 1])) if width == 4 else ipaddress.IPv6Network((address, body[at + 1]))
-        networks.append(network)
-        at += 2 + width
-    return tuple(networks)

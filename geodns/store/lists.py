@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +13,10 @@ import sqlalchemy as sa
 
 from geodns.errors import Conflict, InvalidInput, NotFound, Problem, Severity
 from geodns.model import names, rdata
-from geodns.model.steering import Network
+from geodns.model.prefixes import Prefixes
 from geodns.store import audit, history
 from geodns.store.audit import Actor
 from geodns.store.database import LONG_STATEMENT_S, Session
-from geodns.store.encoding import pack_prefixes, unpack_prefixes
 from geodns.store.pages import Page, clamp_limit, make_page, read_cursor
 from geodns.store.requests import Committed, DeleteList, PutList
 from geodns.store.schema import list_changes, lists, now, rrsets, zones
@@ -52,12 +50,12 @@ async def list_lists(session: Session, *, cursor: str | None = None, limit: int 
     return make_page([CidrList(*row) for row in await session.rows(query)], size, lambda each: (each.name,))
 
 
-async def get_list(session: Session, name: str) -> tuple[CidrList, tuple[Network, ...]]:
+async def get_list(session: Session, name: str) -> tuple[CidrList, Prefixes]:
     """One list with its prefixes, in the order in which they were sent; NotFound."""
     row = await session.row(sa.select(lists).where(lists.c.name == name))
     if row is None:
         raise NotFound(f"there is no list {name}")
-    return CidrList(row.name, row.prefixes, row.revision, row.changed_at), await asyncio.to_thread(unpack_prefixes, row.body)
+    return CidrList(row.name, row.prefixes, row.revision, row.changed_at), Prefixes(row.body, row.prefixes)
 
 
 async def put_list(session: Session, request: PutList, actor: Actor) -> Committed:
@@ -68,17 +66,17 @@ async def put_list(session: Session, request: PutList, actor: Actor) -> Committe
         raise InvalidInput(problems)
     stored = await session.row(sa.select(lists).where(lists.c.name == request.name))
     request.precondition.check(f"the list {request.name}", None if stored is None else stored.revision)
-    body = await asyncio.to_thread(pack_prefixes, request.networks)  # a million take a second
+    body = request.prefixes.body
     if stored is not None and stored.body == body:
         return Committed(head.revision, changed=False)
     revision = (await history.begin_revision(session, actor)).revision
-    values: dict[str, Any] = {"body": body, "prefixes": len(request.networks), "revision": revision, "changed_at": now()}
+    values: dict[str, Any] = {"body": body, "prefixes": request.prefixes.count, "revision": revision, "changed_at": now()}
     if stored is None:
         await session.execute(lists.insert().values(name=request.name, **values), limit_s=LONG_STATEMENT_S)
     else:
         await session.execute(lists.update().where(lists.c.name == request.name).values(values), limit_s=LONG_STATEMENT_S)
     await _log(session, revision, request.name, None if stored is None else stored.body, body)
-    detail = {"before": None if stored is None else stored.prefixes, "after": len(request.networks)}
+    detail = {"before": None if stored is None else stored.prefixes, "after": request.prefixes.count}
     await audit.record(session, actor, "put list", f"list/{request.name}", revision=revision, detail=detail)
     return Committed(revision, changed=True, created=stored is None)
 
@@ -144,9 +142,9 @@ def _judge(request: PutList) -> list[Problem]:
     problems = []
     if not 1 <= len(request.name.encode()) <= _MAX_NAME:
         problems.append(Problem("/name", "bad-name", f"a list's name has 1 to {_MAX_NAME} bytes"))
-    if len(request.networks) > _MAX_PREFIXES:
+    if request.prefixes.count > _MAX_PREFIXES:
         problems.append(
-            Problem("/prefixes", "too-many", f"a list holds at most {_MAX_PREFIXES:,} prefixes, this one {len(request.networks):,}")
+            Problem("/prefixes", "too-many", f"a list holds at most {_MAX_PREFIXES:,} prefixes, this one {request.prefixes.count:,}")
         )
     return problems
 

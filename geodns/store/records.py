@@ -17,12 +17,12 @@ import sqlalchemy as sa
 from geodns.errors import NotFound
 from geodns.model import names, rdata
 from geodns.model.findings import Policy, UnknownKeys
+from geodns.model.prefixes import Prefixes
 from geodns.model.record import Rrset
 from geodns.model.records import parse_record, record_to_json
-from geodns.model.steering import Network
 from geodns.store.batches import in_batches
 from geodns.store.database import AnyRow, Session
-from geodns.store.encoding import SOA_RTYPE, name_to_wire, own_value_text, owner_key, pack_body, unpack_prefixes
+from geodns.store.encoding import SOA_RTYPE, name_to_wire, own_value_text, owner_key, pack_body
 from geodns.store.pacing import Pacer
 from geodns.store.pages import Page, clamp_limit, make_page, read_cursor
 from geodns.store.rows import rrset_of
@@ -50,16 +50,10 @@ class StoredRecord:
 
 
 class StateList(NamedTuple):
-    """A named CIDR list, as part of the state. `body` holds its `prefixes` as the items of the link, one after the other."""
+    """A named CIDR list, as part of the state."""
 
     name: str
-    prefixes: int
-    body: bytes
-
-    @property
-    def networks(self) -> tuple[Network, ...]:
-        """The prefixes as values; a million of them take seconds, so whoever only sends them takes the body."""
-        return unpack_prefixes(self.body)
+    prefixes: Prefixes
 
 
 class StateZone(NamedTuple):
@@ -157,7 +151,7 @@ async def stream_state(session: Session) -> AsyncGenerator[StateList | StateZone
     One snapshot with `history.head` of the same session. Memory is that of a batch, whatever the size of the state.
     """
     for row in await session.rows(sa.select(lists.c.name, lists.c.prefixes, lists.c.body).order_by(lists.c.name)):
-        yield StateList(*row)
+        yield StateList(row.name, Prefixes(row.body, row.prefixes))
     waiting = {zone.id: zone for zone in sorted(await all_zones(session), key=lambda zone: zone.id)}
     query = sa.select(rrsets.c.zone_id, rrsets.c.owner, rrsets.c.rtype, rrsets.c.ttl, rrsets.c.body, rrsets.c.steered).order_by(
         rrsets.c.zone_id, rrsets.c.owner_key, rrsets.c.rtype
@@ -186,7 +180,7 @@ def soa_row(zone: Zone) -> StateRow:
 async def find_list(session: Session, name: str) -> StateList | None:
     """One CIDR list as it is sent, or None."""
     row = await session.row(sa.select(lists.c.name, lists.c.prefixes, lists.c.body).where(lists.c.name == name))
-    return None if row is None else StateList(*row)
+    return None if row is None else StateList(row.name, Prefixes(row.body, row.prefixes))
 
 
 async def owner_rrsets(session: Session, apex: Name, owner: Name) -> list[StateRow]:

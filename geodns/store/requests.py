@@ -13,8 +13,8 @@ import dns.name
 
 from geodns.errors import PreconditionFailed, Problem
 from geodns.model.findings import Policy
+from geodns.model.prefixes import Prefixes
 from geodns.model.record import JsonObject, Rrset, ZoneContents
-from geodns.model.steering import Network
 
 Name = dns.name.Name
 
@@ -152,7 +152,7 @@ class PutList:
     """Put a named CIDR list in place of whatever has that name."""
 
     name: str
-    networks: Sequence[Network]
+    prefixes: Prefixes
     precondition: Precondition = ALWAYS
 
 

@@ -34,6 +34,7 @@ from geodns.control.binary import find_binary
 from geodns.control.overlay import Overlay, OverrideKind, Word
 from geodns.control.targets import watch
 from geodns.errors import DataplaneUnavailable
+from geodns.model.prefixes import Prefixes
 from geodns.model.record import Rrset, Soa
 from geodns.model.records import parse_record
 from geodns.prober.target import HealthEntry
@@ -112,7 +113,7 @@ class Plane:
             own = [OwnValue(value_id, rdata) for value_id, rdata in zip(stored.own_ids, rrset.rdatas, strict=True)]
             packed = items.steered_rrset(rrset.rtype, rrset.ttl, own, rrset.steering, stored.value_ids)
             rrsets[name_to_wire(rrset.owner)].append(packed)
-        stream = [items.list_item(name, map(ip_network, networks)) for name, networks in world["lists"].items()]
+        stream = [items.list_item(name, Prefixes.of(map(ip_network, networks))) for name, networks in world["lists"].items()]
         stream.append(items.zone_item(apex))
         stream += [items.owner_item(apex, owner, held) for owner, held in rrsets.items()]
         self._revision += 1

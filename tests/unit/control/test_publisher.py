@@ -19,6 +19,7 @@ from geodns.control.publisher import Publisher, from_store
 from geodns.control.writer import Writer
 from geodns.errors import ForeignHistory
 from geodns.model import names
+from geodns.model.prefixes import Prefixes
 from geodns.model.record import ZoneContents
 from geodns.model.records import parse_record
 from geodns.publish.client import LinkClient, open_link
@@ -143,7 +144,7 @@ async def test_zones_and_lists_come_and_go_in_the_order_of_a_delta(bench: Bench,
     await bench.writer.commit(CreateZone(contents("example.net")), ACTOR)
     async with bench.attached(plane):
         await bench.publish()
-        await bench.writer.commit(PutList("office", []), ACTOR)
+        await bench.writer.commit(PutList("office", Prefixes(b"", 0)), ACTOR)
         await bench.writer.commit(DeleteZone(other), ACTOR)
         await bench.writer.commit(CreateZone(contents("example.org")), ACTOR)
         await bench.publish()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
+from geodns.model.prefixes import Prefixes
 from geodns.model.steering import AllDown, Pool, PoolValue, Rule, RuleOrigin, Select, Status, Steering, TtlRange
 from geodns.publish import items
 from geodns.publish.items import OwnValue
@@ -29,7 +30,7 @@ def test_a_packed_body_is_the_same_rrset() -> None:
 def test_every_kind_is_read_back_by_a_second_decoder() -> None:
     stream = b"".join(
         (
-            items.list_item("office", [ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")]),
+            items.list_item("office", Prefixes.of([ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")])),
             items.list_drop_item("old"),
             items.zone_drop_item(APEX),
             items.zone_item(APEX),

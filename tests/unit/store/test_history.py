@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from ipaddress import ip_network
 
+from geodns.model.prefixes import Prefixes
 from geodns.store import history, records
 from geodns.store.database import Database
 from geodns.store.history import ChangedSince
@@ -141,8 +142,8 @@ async def test_more_changes_than_the_limit_ask_for_a_full(database: Database) ->
 async def test_changed_lists_are_told(database: Database) -> None:
     before = await head_of(database)
     network = ip_network("192.0.2.0/24")
-    await do(database, PutList("office", [network]))
-    await do(database, PutList("gone", [network]))
+    await do(database, PutList("office", Prefixes.of([network])))
+    await do(database, PutList("gone", Prefixes.of([network])))
     middle = await head_of(database)
     await do(database, DeleteList("gone"))
     changed = await changed_since(database, before.revision)
