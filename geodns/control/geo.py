@@ -103,10 +103,6 @@ class GeoWatcher:
             self.generation += 1
             self.changed()
 
-    def problems(self) -> list[str]:
-        """Sentences for `status`."""
-        return [f"the location database {file.path} is {file.state}: {file.reason}" for file in self.files if file.state != "ok"]
-
 
 def judge(path: Path) -> GeoFile:
     """Opens the file, reads its metadata and its first networks. Blocking."""

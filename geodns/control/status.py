@@ -236,15 +236,20 @@ class Report:
         return []
 
     def _geo_problems(self) -> list[str]:
-        """Ours first, and the dataplane's word on files that we think sound."""
-        found = self.geo.problems()
+        """Ours first, and the dataplane's word on files that we think sound; each with what serves meanwhile."""
+        told = self._dataplane_status().get("geo")
+        known = {file["path"]: file for file in told if isinstance(file, dict) and "path" in file} if isinstance(told, list) else {}
+        found = [
+            f"the location database {file.path} is {file.state}: {file.reason}; {_meanwhile(known.get(str(file.path)))}"
+            for file in self.geo.files
+            if file.state != "ok"
+        ]
         if not self.geo.paths and self.follower.needs_location:
             found.append("no location database is configured (geo.databases): rules with geos or asns never match")
-        told = self._dataplane_status().get("geo")
-        sound = {str(file.path) for file in self.geo.files if file.state == "ok"}
-        for file in told if isinstance(told, list) else []:
-            if isinstance(file, dict) and file.get("state") == "refused" and file.get("path") in sound:
-                found.append(f"the dataplane refuses the location database {file['path']}: {file.get('reason')}")
+        for file in self.geo.files:
+            word = known.get(str(file.path), {})
+            if file.state == "ok" and word.get("state") == "refused":
+                found.append(f"the dataplane refuses the location database {file.path}: {word.get('reason')}; {_meanwhile(word)}")
         return found
 
     def _health_problems(self) -> list[str]:
@@ -264,3 +269,11 @@ class Report:
         if self.recorder.problem is not None:
             found.append(self.recorder.problem)
         return found
+
+
+def _meanwhile(word: Mapping[str, Any] | None) -> str:
+    """What serves in place of a file that cannot be used; `word` is the dataplane's on it."""
+    if word is None or not word.get("in_force"):
+        return "nothing is known from it, and its rules match nobody"
+    build = datetime.fromtimestamp(word.get("build_epoch") or 0, UTC)
+    return f"the one before, built {build:%Y-%m-%d}, stays in service"

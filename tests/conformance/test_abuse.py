@@ -43,7 +43,7 @@ WINDOW = 64
 """Queries under way at once: they fit into any receive buffer."""
 
 
-def is_whole(reply: bytes) -> bool:
+def is_whole(reply: bytes, _: float) -> bool:
     """Not truncated, and with the answer."""
     message = dns.message.from_wire(reply)
     return not message.flags & dns.flags.TC and len(message.answer) == 1

@@ -52,7 +52,7 @@ def write_continents(path: Path) -> Path:
     return write_country_database(path, networks)
 
 
-def write_grid(path: Path, depth: int, places: Sequence[tuple[str, float, float]]) -> Path:
+def write_grid(path: Path, depth: int, places: Sequence[tuple[str, float, float]], *, build_epoch: int = 1_700_000_000) -> Path:
     """Writes an .mmdb that cuts IPv4 into 2^depth networks of /depth: network n lies in `places[n % len(places)]`.
 
     A place is (country, latitude, longitude). Written by hand, because a million networks take the writer library minutes; the search tree
@@ -72,7 +72,7 @@ def write_grid(path: Path, depth: int, places: Sequence[tuple[str, float, float]
     metadata = {
         "binary_format_major_version": _Unsigned(16, 2),
         "binary_format_minor_version": _Unsigned(16, 0),
-        "build_epoch": _Unsigned(64, 1_700_000_000),
+        "build_epoch": _Unsigned(64, build_epoch),
         "database_type": "Test-City",
         "description": {"en": "made by a test"},
         "ip_version": _Unsigned(16, 4),

@@ -32,15 +32,15 @@ async def test_a_new_sound_file_is_offered_and_a_broken_one_is_not(tmp_path: Pat
     watcher = GeoWatcher([path], offered.set)
     await watcher.look()
     assert watcher.generation == 1
-    assert "missing" in watcher.problems()[0]
+    assert watcher.files[0].state == "missing"
     async with asyncio.TaskGroup() as group, asyncio.timeout(10):
         running = group.create_task(watcher.run())
         shutil.move(write_continents(tmp_path / "new"), path)
         await offered.wait()
-        assert (watcher.generation, watcher.problems()) == (2, [])
+        assert (watcher.generation, watcher.files[0].state) == (2, "ok")
         offered.clear()
         path.write_bytes(bytes(100))
-        while not watcher.problems():  # noqa: ASYNC110 - no event tells of a refusal
+        while watcher.files[0].state == "ok":  # noqa: ASYNC110 - no event tells of a refusal
             await asyncio.sleep(0.01)
         assert watcher.generation == 2
         assert not offered.is_set()
