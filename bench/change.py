@@ -367,7 +367,7 @@ def watched_lag(world: World) -> Iterator[Most]:
         return float(match.group(1)) if match else 0.0
 
     deadline_s = time.monotonic() + 75
-    while look() > 0.05 and time.monotonic() < deadline_s:  # what an earlier part left
+    while look() > 0.09 and time.monotonic() < deadline_s:  # what an earlier part left
         time.sleep(1.0)
     with watched(look, 5.0) as found:
         yield found

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -233,7 +234,8 @@ async def _send_all(client: Client, judged: Sequence[Judged], *, dry_run: bool, 
         for zone in judged:
             if zone.contents is None:
                 continue
-            lines = Lines(zone.contents, watch(f"sending {zone.zone}"))
+            # The server judges and stores the whole once it is there, which takes as long again.
+            lines = Lines(zone.contents, watch(f"sending {zone.zone}"), partial(watch, f"storing {zone.zone}"))
             answer = await client.request(
                 "POST", "zones", _path_name(zone.zone), "import", query=query, raw=("application/jsonl", lines.chunks)
             )
@@ -247,6 +249,7 @@ class Lines:
 
     contents: ZoneContents
     report: Callable[[int], None]
+    all_sent: Callable[[], object]
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """A few hundred lines at a time."""
@@ -258,6 +261,7 @@ class Lines:
                 held = []
                 self.report(number)
         yield b"\n".join(held) + b"\n"
+        self.all_sent()
 
     def _head(self) -> bytes:
         contents, soa = self.contents, self.contents.soa
