@@ -29,7 +29,7 @@ from typing import Any
 import psutil
 
 from bench.cases import ZONE, static_lines
-from bench.measure import cpu_ns, pss_mib
+from bench.measure import cpu_ns, own_pss_mib, pss_mib
 from bench.servers import ROOT, commit_of, hostless_description
 from geodns.control.binary import find_binary
 from tests.support.node import TOKEN, Node
@@ -138,7 +138,7 @@ def seed(world: World) -> None:
         world.note("first start from a zone file, to ready", world.node.wait_ready(within_s=SEEDED_WITHIN_S), "s")
         wait_quiet(world)
     world.note("  control's memory at most meanwhile (PSS)", control.most, "MiB")
-    world.note("control's memory with the zone stored (PSS)", pss_alone(world.control), "MiB", 300)
+    world.note("control's memory with the zone stored (PSS)", own_pss_mib(world.control), "MiB", 300)
     world.note("dataplane's memory, fresh (PSS)", pss_mib(world.dataplane), "MiB", 117)
 
 
@@ -319,12 +319,6 @@ def wait_quiet(world: World) -> None:
     wait_until(is_quiet, within_s=SEEDED_WITHIN_S, what="a node at rest")
 
 
-def pss_alone(pid: int) -> float:
-    """Proportional set size of one process without its children, MiB."""
-    match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    return int(match.group(1)) / 1024 if match else 0.0
-
-
 @dataclass(slots=True)
 class Most:
     """The largest of what was seen."""
@@ -354,7 +348,7 @@ def watched(look: Callable[[], float], every_s: float) -> Iterator[Most]:
 
 def watched_memory(pid: Callable[[], int]) -> Any:
     """The largest memory of a process without its children during the block, MiB."""
-    return watched(lambda: pss_alone(pid()), LOOK_S)
+    return watched(lambda: own_pss_mib(pid()), LOOK_S)
 
 
 @contextmanager
