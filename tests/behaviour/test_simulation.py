@@ -75,7 +75,7 @@ def known_networks() -> dict[str, tuple[str, float, float]]:
     """Three quarters of 198.18.0.0/15 and of 2001:db8::/32 in networks of four sizes, each somewhere."""
     randomness = random.Random(7)  # noqa: S311 # a repeatable one is wanted
     found = {}
-    for whole, lengths in (("198.18.0.0/15", (19, 21, 22, 25)), ("2001:db8::/32", (36, 38, 40, 44))):
+    for whole, lengths in (("198.18.0.0/15", (19, 21, 22, 25)), ("2001:db8::/32", (36, 38, 39, 41))):
         blocks: list[Network] = [*ipaddress.ip_network(whole).subnets(new_prefix=lengths[0])]
         for number, block in enumerate(blocks):
             if number % 4:
@@ -113,7 +113,7 @@ def put(node: Node, name: str, content: Mapping[str, Any]) -> None:
     """Writes a record and waits until it is served: on a busy machine that may be after the response (202)."""
     revision = node.get("/api/v1/status").body["dataplane"]["revision"]
     assert node.put(f"/api/v1/zones/example.com/records/{name}/A", content).status in (200, 201, 202)
-    wait_until(lambda: node.get("/api/v1/status").body["dataplane"]["revision"] != revision, within_s=20)
+    wait_until(lambda: node.get("/api/v1/status").body["dataplane"]["revision"] != revision, within_s=60)
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +123,10 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     database = write_city_database(directory / "city.mmdb", known_networks())
     node = Node(directory / "node", zones={"example.com.yaml": ZONE}, settings={"GEO_DATABASES": str(database)})
     try:
-        node.start()
+        node.start(within_s=60)
         for select in CLIENTS:
             put(node, select, record(select))
-        wait_until(partial(has_location, node), within_s=20)
+        wait_until(partial(has_location, node), within_s=60)
         yield node
     finally:
         node.stop()
@@ -158,7 +158,7 @@ def report_state(node: Node, value: str, state: str) -> None:
 
     for endpoint in node.get("/api/v1/endpoints").body["items"]:
         if endpoint["check"]["target"] == value:
-            wait_until(partial(is_believed, endpoint["id"]), within_s=20)
+            wait_until(partial(is_believed, endpoint["id"]), within_s=60)
 
 
 def is_without_fra(node: Node, name: str) -> bool:
@@ -182,7 +182,7 @@ def test_a_simulated_outage_is_what_really_happens(node: Node) -> None:
     node.put("/api/v1/overrides/site/fra", {"state": "down"})
     for name, document in before.items():
         (report,) = document["records"]
-        wait_until(partial(is_without_fra, node, name), within_s=10)
+        wait_until(partial(is_without_fra, node, name), within_s=30)
         measured = count_answers(node.dns_port, f"{name}.example.com", clients[name])
         assert_close(measured, shares(report, "after"), f"{name} without a site")
         assert not FRA & measured.keys()
