@@ -76,9 +76,11 @@ def _place(location: Mapping[str, Any]) -> str:
     said = [f"in {'-'.join(parts)}"] if parts else []
     if location["asn"] is not None:
         said.append(f"AS{location['asn']}")
+    if location["latitude"] is not None and location["longitude"] is not None:
+        said.append(f"at {location['latitude']:g} {location['longitude']:g}")
     if not said:
         return "location unknown"
-    sources = sorted({source for source in (location["from"]["country"], location["from"]["asn"]) if source})
+    sources = sorted({source for fact in ("country", "asn", "coordinates") if (source := location["from"][fact])})
     return escape(", ".join(said) + (f" by {', '.join(sources)}" if sources else ""))
 
 

@@ -101,9 +101,15 @@ DOCUMENT: dict[str, Any] = {
             "continent": "NA",
             "subdivisions": ["NY"],
             "asn": 64500,
-            "latitude": None,
-            "longitude": None,
-            "from": {"country": "country.mmdb", "continent": "octoDNS", "subdivisions": None, "asn": "asn.mmdb", "coordinates": None},
+            "latitude": 40.7,
+            "longitude": -74.0,
+            "from": {
+                "country": "country.mmdb",
+                "continent": "octoDNS",
+                "subdivisions": None,
+                "asn": "asn.mmdb",
+                "coordinates": "city.mmdb",
+            },
             "databases": [],
         },
     },
@@ -133,7 +139,7 @@ def text_of(document: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     "words",
     [
-        "www.example.com. A for 203.0.113.0/24 (client subnet), in NA-US-NY, AS64500 by asn.mmdb, country.mmdb",
+        "www.example.com. A for 203.0.113.0/24 (client subnet), in NA-US-NY, AS64500, at 40.7 -74 by asn.mmdb, city.mmdb, country.mmdb",
         "answer: NOERROR, authoritative, scope /24",
         "www.example.com. 7 A 192.0.2.3",
         "www.example.com. lies in zone example.com.",
@@ -197,7 +203,8 @@ def test_a_choice_without_a_live_pool_says_why(changes: dict[str, Any], words: s
 
 def test_a_client_without_location_is_said_to_be_nowhere() -> None:
     document = copy.deepcopy(DOCUMENT)
-    document["client"]["location"].update({"country": None, "continent": None, "subdivisions": [], "asn": None})
+    nothing = {"country": None, "continent": None, "subdivisions": [], "asn": None, "latitude": None, "longitude": None}
+    document["client"]["location"].update(nothing)
     document["client"]["seen_as"] = "sender"
     assert "www.example.com. A for 203.0.113.0 (sender), location unknown" in text_of(document)
 
