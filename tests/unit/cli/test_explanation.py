@@ -203,7 +203,7 @@ def test_a_choice_without_a_live_pool_says_why(changes: dict[str, Any], words: s
 
 def test_a_client_without_location_is_said_to_be_nowhere() -> None:
     document = copy.deepcopy(DOCUMENT)
-    nothing = {"country": None, "continent": None, "subdivisions": [], "asn": None, "latitude": None, "longitude": None}
+    nothing: dict[str, Any] = {"country": None, "continent": None, "subdivisions": [], "asn": None, "latitude": None, "longitude": None}
     document["client"]["location"].update(nothing)
     document["client"]["seen_as"] = "sender"
     assert "www.example.com. A for 203.0.113.0 (sender), location unknown" in text_of(document)
