@@ -27,7 +27,7 @@ endif
 
 # Package installation and two builds side by side would only wait for each other's locks.
 .NOTPARALLEL:
-.PHONY: help packages run test check format bench bench-change bench-health fuzz soak geo-db wheel clean
+.PHONY: help packages run test check format bench bench-change bench-health fuzz fuzz-quick soak geo-db wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -87,6 +87,11 @@ fuzz: $(VENV)/installed ## coverage-guided fuzzing of every target for FUZZ_SECO
 	@contrib/dev/toolchain $(PYTHON)
 	@contrib/dev/system-packages c++:g++
 	contrib/dev/fuzz $(FUZZ_SECONDS)
+
+fuzz-quick: $(VENV)/installed ## fuzzing of every target for a fixed number of runs, about 15 s each, as CI does
+	@contrib/dev/toolchain $(PYTHON)
+	@contrib/dev/system-packages c++:g++
+	contrib/dev/fuzz runs
 
 geo-db: ## bring a freely licensed (CC0) country database into var/
 	@contrib/dev/geo-db

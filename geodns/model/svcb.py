@@ -1,8 +1,8 @@
 """SVCB and HTTPS rdata between wire form and octoDNS's structured value (RFC 9460 §2.2, §7; RFC 9461 §5 for `dohpath`).
 
 The structured value is `{svcpriority, targetname, svcparams: {alpn: [h2, h3], port: 8443, …}}`; parameters without a name of their own in
-octoDNS are `keyNNN`. Presentation form is RFC 9460 §2.1 with the lists of its appendix A.1; there a record in AliasMode may carry
-parameters, which recipients ignore (§2.4.2), because such zones exist.
+octoDNS are `keyNNN`. Presentation form is RFC 9460 §2.1 with the lists of its appendix A.1. A record in AliasMode may carry parameters, which
+recipients ignore (§2.4.2), because such zones exist.
 """
 
 from __future__ import annotations
@@ -58,8 +58,6 @@ def from_mapping(value: Mapping[str, object], origin: Name) -> tuple[bytes, list
             encoded[_number(str(name))] = _encode(_number(str(name)), param)
         except (BadRdata, ValueError) as error:
             faults.append(BadRdata(getattr(error, "code", "bad-svcparam"), f"`{name}`: {error}", f"/svcparams/{name}"))
-    if parts[:1] == [b"\0\0"] and encoded:
-        faults.append(BadRdata("alias-with-svcparams", "`svcpriority` 0 is an alias, which has no `svcparams`; remove them", "/svcparams"))
     if not faults:
         try:
             _check_whole(encoded)

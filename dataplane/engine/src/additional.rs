@@ -1,6 +1,6 @@
 //! The additional section: glue of referrals (RFC 9471), addresses of the hosts that an answer names (RFC 1034 §4.3.2 step 6), and for SVCB and HTTPS the
-//! targets' own rrsets of that type (RFC 9460 §4.1). Only what the same zone holds, each host once. Steered addresses are never additional data: they depend on who asks, and their own query gets them with
-//! their own scope.
+//! targets' own rrsets of that type (RFC 9460 §4.1). Only what the same zone holds, each host once. Steered addresses are never additional data: they
+//! depend on who asks, and their own query gets them with their own scope.
 
 use geodns_wire::rdata::additional_target;
 use geodns_wire::writer::{Fields, Full, Section, Writer};
@@ -9,8 +9,9 @@ use geodns_wire::{Name, NameKey, rtype};
 use crate::lookup::{Match, find_wildcard, match_name};
 use crate::zones::{Rdatas, RrsetView, Zone};
 
-/// Hosts remembered so that none is added twice. More are never useful.
-const MAX_HOSTS: usize = 32;
+/// Records whose hosts get their addresses, as many as the root has name servers; an rrset of more gets none, for a client uses few of them and each costs
+/// a lookup. BIND draws the same line. Glue has no such limit.
+const MAX_HOSTS: usize = 13;
 
 /// The additional section of one reply.
 pub struct Additional<'s, 'b> {
@@ -81,14 +82,31 @@ impl<'s, 'b> Additional<'s, 'b> {
             rtype::SVCB | rtype::HTTPS => Wanted::Service(rtype),
             _ => Wanted::Addresses,
         };
+        if rdatas.into_iter().nth(MAX_HOSTS).is_some() {
+            return;
+        }
         for name in rdatas.into_iter().filter_map(|rdata| additional_target(rtype, rdata)) {
             self.host.set(name, self.seed);
             let is_ours = self.zone.holds(self.host) && (rtype == rtype::NS || self.is_authoritative());
             // A service that names itself: its rrset is the answer.
             let wanted = if self.host.hash(self.host.labels()) == owner.hash(owner.labels()) { Wanted::Addresses } else { wanted };
-            if is_ours && self.put_host(name, wanted).is_err() {
+            if is_ours && self.is_new() && self.put_host(name, wanted).is_err() {
                 return;
             }
+        }
+    }
+
+    /// Whether the host in hand got nothing yet; from now on it counts as one that did.
+    fn is_new(&mut self) -> bool {
+        let hash = self.host.hash(self.host.labels());
+        let is_known = self.added.iter().take(self.count).any(|added| *added == hash);
+        match self.added.get_mut(self.count) {
+            Some(slot) if !is_known => {
+                *slot = hash;
+                self.count = self.count.wrapping_add(1);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -115,15 +133,8 @@ impl<'s, 'b> Additional<'s, 'b> {
 
     /// The wanted rrsets of the host in hand, up to the first that does not fit.
     fn put_host(&mut self, name: Name<'_>, wanted: Wanted) -> Result<(), Full> {
-        let hash = self.host.hash(self.host.labels());
         let stored = self.zone.node(self.host, self.host.labels());
         let Some(node) = stored.or_else(|| find_wildcard(self.zone, self.host)) else { return Ok(()) };
-        if self.added.iter().take(self.count).any(|added| *added == hash) {
-            return Ok(());
-        }
-        let Some(slot) = self.added.get_mut(self.count) else { return Ok(()) };
-        *slot = hash;
-        self.count = self.count.wrapping_add(1);
         for rrset in node.rrsets().filter(|rrset| wanted.takes(rrset.rtype)) {
             match rrset.data {
                 RrsetView::Static(rdatas) => self.put_rrset(name, Fields::new(rrset.rtype, rrset.ttl), rdatas)?,

@@ -33,6 +33,7 @@ into-cut.example.com.       300 CNAME host.cut.example.com.
 *.wild.example.com.         300 A     192.0.2.77
 *.wild.example.com.         300 MX    10 mail.example.com.
 below.ent.wild.example.com. 300 A     192.0.2.78
+*.wcut.example.com.         300 NS    ns.example.net.
 *.walias.example.com.       300 CNAME www.example.com.
 *.wloop.example.com.        300 CNAME x.wloop.example.com.
 sub.*.went.example.com.     300 TXT   below-an-asterisk
@@ -215,6 +216,18 @@ name_below_the_asterisk_is_not_covered
   ask x.*.wild.example.com. A
   is NXDOMAIN aa
   denied by example.com. 60
+asterisk_with_ns_is_delegated_rfc4592_4_2
+  ask *.wcut.example.com. A
+  is NOERROR
+  authority *.wcut.example.com. 300 NS ns.example.net.
+name_below_an_asterisk_with_ns_is_delegated
+  ask x.*.wcut.example.com. A
+  is NOERROR
+  authority *.wcut.example.com. 300 NS ns.example.net.
+name_that_a_wildcard_with_ns_stands_for_gets_data
+  ask x.wcut.example.com. NS
+  is NOERROR aa
+  answer x.wcut.example.com. 300 NS ns.example.net.
 parent_of_the_wildcard_exists
   ask wild.example.com. A
   is NOERROR aa

@@ -176,7 +176,7 @@ impl Oracle {
                 let wildcard = Name::from_wire(&wildcard).unwrap();
                 return if self.exists(wildcard) { format!("wildcard {wildcard}") } else { "absent".to_owned() };
             }
-            if used > depth && self.has(suffix, rtype::NS) && !suffix.is_wildcard() {
+            if used > depth && self.has(suffix, rtype::NS) {
                 return format!("cut {suffix}");
             }
             if used < labels.len() && self.has(suffix, rtype::DNAME) {

@@ -98,11 +98,6 @@ impl<'a> Name<'a> {
         // Length octets are at most 63 and never look like a letter.
         !self.wire.iter().any(u8::is_ascii_uppercase)
     }
-
-    /// Whether the leftmost label is the asterisk label (RFC 4592 §2.1.1).
-    pub fn is_wildcard(&self) -> bool {
-        self.wire.starts_with(&[1, b'*'])
-    }
 }
 
 impl fmt::Display for Name<'_> {

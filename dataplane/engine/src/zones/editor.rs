@@ -116,8 +116,9 @@ fn build_node(
     node.clear();
     for rrset in rrsets {
         match rrset.rtype {
-            // RFC 4592 §4.2 leaves NS at a wildcard undefined; we keep it as data, because a delegation of every name is nothing anybody means.
-            rtype::NS if owner != apex && !owner.is_wildcard() => node.flag(NodeFlags::CUT),
+            // Also at a wildcard, which RFC 4592 §4.2 leaves undefined: the asterisk label itself and what is below it are delegated, as with the
+            // peers that load such a zone. Names that it stands for get the NS as data: to delegate every name is nothing anybody means.
+            rtype::NS if owner != apex => node.flag(NodeFlags::CUT),
             rtype::DNAME => node.flag(NodeFlags::DNAME),
             rtype::CNAME => node.flag(NodeFlags::CNAME),
             _ => {}

@@ -149,14 +149,17 @@ fn attempt(paths: &Paths, seed: u64, journals: &[Option<ReadJournal>], limit: us
     let mut building = read_base(&paths.base, seed).map_err(|fault| Failed { fault, entries_taken: None })?;
     let mut last = None;
     let mut taken = 0;
-    // Usually one round takes everything. The order of the files does not matter, only that each entry leads on from what has been built.
+    // Usually one round takes everything. The order of the files does not matter, only that each entry leads on from what has been built; but a
+    // file is never gone back in, for `resume_journal` cuts off what lies behind the last entry.
+    let mut next = vec![0; journals.len()];
     loop {
         let before = taken;
         for (journal, entries) in journals.iter().enumerate() {
-            for (number, entry) in entries.iter().flat_map(ReadJournal::entries).enumerate() {
+            for (number, entry) in entries.iter().flat_map(ReadJournal::entries).enumerate().skip(next[journal]) {
                 if taken < limit && leads_on(&entry, &building.served) {
                     building.apply(&entry).map_err(|fault| Failed { fault, entries_taken: Some(taken) })?;
                     last = Some(Position { journal, entry: number });
+                    next[journal] = number + 1;
                     taken += 1;
                 }
             }
