@@ -426,18 +426,19 @@ fn referral_without_room_for_its_glue_is_truncated_rfc9471_3_1() {
 
 #[test]
 fn referral_has_all_of_its_glue_and_an_answer_of_more_than_thirteen_hosts_no_addresses() {
-    let mut zone = "zone example.com.
+    let head = "zone example.com.
 example.com. 300 SOA ns1.example.com. host.example.com. 1 3600 600 604800 60
 example.com. 300 NS ns1.example.com.
 ns1.example.com. 300 A 192.0.2.53
-"
-    .to_owned();
-    for number in 0..40 {
-        zone += &format!("cut.example.com. 300 NS n{number}.cut.example.com.\nn{number}.cut.example.com. 300 A 192.0.2.{number}\n");
-        zone += &format!("m{number}.example.com. 300 A 192.0.2.{number}\n");
-        zone += &if number < 13 { format!("few.example.com. 300 MX {number} m{number}.example.com.\n") } else { String::new() };
-        zone += &if number < 14 { format!("many.example.com. 300 MX {number} m{number}.example.com.\n") } else { String::new() };
-    }
+";
+    let servers: Vec<_> =
+        (0..40).map(|n| format!("cut.example.com. 300 NS n{n}.cut.example.com.\nn{n}.cut.example.com. 300 A 192.0.2.{n}\n")).collect();
+    let hosts: Vec<_> = (0..14).map(|n| format!("m{n}.example.com. 300 A 192.0.2.{n}\n")).collect();
+    let exchanges = |owner: &str, count: u32| -> String {
+        let records: Vec<_> = (0..count).map(|n| format!("{owner}.example.com. 300 MX {n} m{n}.example.com.\n")).collect();
+        records.concat()
+    };
+    let zone = [head.to_owned(), servers.concat(), hosts.concat(), exchanges("few", 13), exchanges("many", 14)].concat();
     let mut server = Server::new(&zone);
     for (qname, rtype, additional) in [("x.cut.example.com.", "A", 40), ("few.example.com.", "MX", 13), ("many.example.com.", "MX", 0)] {
         assert_eq!(ask(&mut server, &request(qname, rtype), Transport::Tcp).additional.len(), additional, "{qname}");
