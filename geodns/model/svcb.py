@@ -1,8 +1,8 @@
 """SVCB and HTTPS rdata between wire form and octoDNS's structured value (RFC 9460 §2.2, §7; RFC 9461 §5 for `dohpath`).
 
 The structured value is `{svcpriority, targetname, svcparams: {alpn: [h2, h3], port: 8443, …}}`; parameters without a name of their own in
-octoDNS are `keyNNN`. Presentation form is RFC 9460 §2.1 with the lists of its appendix A.1. A record in AliasMode may carry parameters, which
-recipients ignore (§2.4.2), because such zones exist.
+octoDNS are `keyNNN`. Presentation form is RFC 9460 §2.1 with the lists of its appendix A.1. A record in AliasMode may carry parameters,
+which recipients ignore (§2.4.2), because such zones exist.
 """
 
 from __future__ import annotations
