@@ -242,7 +242,7 @@ def _is_in(facts: Facts, geo: str) -> bool:
         case [_, country]:
             return facts.country == country
         case [_, country, province]:
-            return facts.country == country and (country, province) in facts.provinces
+            return facts.country == country and province in facts.subdivisions
     raise AssertionError(geo)
 
 

@@ -21,11 +21,11 @@ BITS = {4: 32, 6: 128}
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of an address. `provinces` are (country, subdivision), both of one record."""
+    """What is known of an address. `subdivisions` are parts of `country`."""
 
     country: str | None = None
     continent: str | None = None
-    provinces: tuple[tuple[str, str], ...] = ()
+    subdivisions: tuple[str, ...] = ()
     asn: int | None = None
     coordinates: tuple[float, float] | None = None
 
@@ -52,7 +52,7 @@ def read_record(record: Mapping[str, Any]) -> Facts:
     return Facts(
         country,
         continent,
-        tuple((country, subdivision) for subdivision in subdivisions) if country else (),
+        tuple(subdivisions),
         None if number is None else int(str(number).removeprefix("AS")),
         None if latitude is None else (float(latitude), float(longitude)),
     )
@@ -65,13 +65,16 @@ def _code(value: Any) -> str | None:
 
 
 def join(by_database: Sequence[Facts]) -> Facts:
-    """For each fact the first database that has it; the continent is octoDNS's for that country, else the first database's that has one."""
+    """For each fact the first database that has it; the continent is octoDNS's for that country, else the first database's that has one.
+
+    Subdivisions that a record gives for another country are passed over.
+    """
     country = next((facts.country for facts in by_database if facts.country), None)
     continent = next((facts.continent for facts in by_database if facts.continent), None)
     return Facts(
         country,
         (octodns_continent(country) if country else None) or continent,
-        next((facts.provinces for facts in by_database if facts.provinces), ()),
+        next((facts.subdivisions for facts in by_database if facts.subdivisions and facts.country in (None, country)), ()),
         next((facts.asn for facts in by_database if facts.asn is not None), None),
         next((facts.coordinates for facts in by_database if facts.coordinates), None),
     )
