@@ -145,7 +145,7 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
 
     /// Searches; the question's name stands at `question_at`. An rrset that does not fit is left out wholly and the reply is marked TC: half an
     /// rrset is of no use to anybody (RFC 2181 §9), and the client comes back over TCP.
-    pub fn resolve(mut self, question_at: Option<NameAt>) -> Finding {
+    pub fn resolve(&mut self, question_at: Option<NameAt>) -> Finding {
         self.owner_at = question_at;
         let start = self.writer.mark();
         match self.follow_chain() {

@@ -431,7 +431,7 @@ impl<'b> Writer<'b> {
     }
 
     /// Writes the header and ends the reply: its length. 0 when the buffer could not even hold a header.
-    pub fn finish(self, header: &Header, authoritative: bool, truncated: bool, rcode: Rcode) -> usize {
+    pub fn finish(&mut self, header: &Header, authoritative: bool, truncated: bool, rcode: Rcode) -> usize {
         let [answers, authorities, additionals] = self.counts;
         let flags = header.reply_flags(authoritative, truncated, rcode);
         let fields = [header.id, flags, self.questions, answers, authorities, additionals];

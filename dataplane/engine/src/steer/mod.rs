@@ -84,7 +84,7 @@ pub fn decide<T: Trace>(
     let narrowing = method.narrowing(tables, client);
     trace.rule(matched, narrowing);
     let first = steered.rule_pool(matched.rule);
-    let serving = pool::find_serving(steered, health, first, trace);
+    let serving = pool::find_serving(steered, health, first, &mut picked.candidates, trace);
     let outcome = match serving {
         Some(serving) => serve_pool(&inputs, serving, &method, rng, picked, trace),
         None => serve_all_down(&inputs, first, &method, rng, picked, trace),
@@ -157,7 +157,6 @@ fn serve_pool<T: Trace>(
     trace: &mut T,
 ) -> SteerOutcome {
     let steered = inputs.steered;
-    pool::collect(steered, inputs.health, serving, &mut picked.candidates);
     let count = steered.answers().min(picked.candidates.len());
     trace.candidates(Source::Pool { pool: serving.pool, standing: serving.standing }, &picked.candidates, count);
     method.choose(steered, serving.pool, count, rng, picked);

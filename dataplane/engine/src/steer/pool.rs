@@ -57,14 +57,18 @@ pub struct PoolState {
 }
 
 impl PoolState {
-    fn of(steered: &Steered, health: &HealthTable, pool: u16) -> Self {
+    /// The state of a pool; the values that are up are put into `up`, for nearly always it is this pool that serves, and then one pass has done.
+    fn of(steered: &Steered, health: &HealthTable, pool: u16, up: &mut Vec<Candidate>) -> Self {
         let mut state = Self::default();
-        for (_, value) in steered.pool_values(pool) {
+        for (number, value) in steered.pool_values(pool) {
             let word = health.word(value.slot);
             let weight = u64::from(value.weight);
             let standing = judge(&value, word);
             match standing {
-                Standing::Up => state.up = state.up.saturating_add(weight),
+                Standing::Up => {
+                    state.up = state.up.saturating_add(weight);
+                    up.push(Candidate::new(number, value.weight, word.factor()));
+                }
                 Standing::Drained => state.drained = state.drained.saturating_add(weight),
                 Standing::Down => {}
             }
@@ -99,12 +103,19 @@ pub struct Serving {
     pub standing: Standing,
 }
 
-/// The pool of the chain that serves; `None` when all is down.
-pub(super) fn find_serving(steered: &Steered, health: &HealthTable, first: u16, trace: &mut impl Trace) -> Option<Serving> {
+/// The pool of the chain that serves, its values in `candidates`; `None` when all is down.
+pub(super) fn find_serving(
+    steered: &Steered,
+    health: &HealthTable,
+    first: u16,
+    candidates: &mut Vec<Candidate>,
+    trace: &mut impl Trace,
+) -> Option<Serving> {
     let mut any_up = None;
     let mut any_drained = None;
     for pool in steered.chain(first) {
-        let state = PoolState::of(steered, health, pool);
+        candidates.clear();
+        let state = PoolState::of(steered, health, pool, candidates);
         let verdict = state.judge(steered.min_up());
         trace.pool(pool, &state, verdict);
         match verdict {
@@ -115,11 +126,16 @@ pub(super) fn find_serving(steered: &Steered, health: &HealthTable, first: u16, 
         }
     }
     let up = any_up.map(|pool| Serving { pool, standing: Standing::Up });
-    up.or(any_drained.map(|pool| Serving { pool, standing: Standing::Drained }))
+    let second_best = up.or(any_drained.map(|pool| Serving { pool, standing: Standing::Drained }));
+    candidates.clear();
+    if let Some(serving) = second_best {
+        collect(steered, health, serving, candidates);
+    }
+    second_best
 }
 
 /// Puts the values of that standing into `candidates`.
-pub(super) fn collect(steered: &Steered, health: &HealthTable, serving: Serving, candidates: &mut Vec<Candidate>) {
+fn collect(steered: &Steered, health: &HealthTable, serving: Serving, candidates: &mut Vec<Candidate>) {
     for (number, value) in steered.pool_values(serving.pool) {
         let word = health.word(value.slot);
         if judge(&value, word) == serving.standing {

@@ -10,6 +10,7 @@
 //!
 //! Steered rrsets stand beside the block, in the order of the nodes that they belong to.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use super::buckets::{Bucket, HashTag};
@@ -20,6 +21,8 @@ use crate::steer::Steered;
 const COUNTS: usize = 4;
 /// Octets of a tag, and of an end.
 const WORD: usize = 4;
+/// Offsets of the cache lines after the first in which tags and ends lie when there are as many as `LOAD`.
+const NEXT_LINES: [usize; 2] = [64, 128];
 /// Slots that a growing block has beyond its need, and as many average nodes of room. On average half of them stay free, which is about
 /// five octets a name.
 const SLACK: usize = 4;
@@ -83,7 +86,13 @@ impl Page {
 
     #[inline]
     fn words(&self) -> Words<'_> {
-        Words::read(self.block.as_deref().unwrap_or(&[])).unwrap_or_default()
+        let block = self.block.as_deref().unwrap_or(&[]);
+        // A lookup reads the counts, then a tag, then an end, each where the one before said. Loads of the lines in which they mostly lie do not wait for
+        // each other, so the processor fetches all at once: in a zone that the caches do not hold, one miss instead of three.
+        for line in NEXT_LINES {
+            black_box(block.get(line).copied());
+        }
+        Words::read(block).unwrap_or_default()
     }
 
     /// Puts a node that the page does not have; `buffer` is memory to work with. Loading a zone does this all the time.

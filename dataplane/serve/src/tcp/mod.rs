@@ -197,8 +197,6 @@ impl TcpServer {
         if self.idle.len() >= MAX_CONNECTIONS {
             self.evict_oldest(None);
         }
-        // Answers are gathered before they are written; waiting for more would only delay them.
-        let _ = stream.set_nodelay(true);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
