@@ -7,7 +7,7 @@ use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
 /// As wide as the dataplane's batch, so that the two make equally many system calls.
-const BATCH: usize = 64;
+const BATCH: usize = 32;
 const PACKET: usize = 1500;
 const RECORD: [u8; 16] = [0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1];
 const HEADER: usize = 12;

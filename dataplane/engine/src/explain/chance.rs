@@ -1,7 +1,7 @@
 //! Probabilities of values in weighted draws without replacement, for people: floating point is fine here.
 
 /// Values up to which the probability of being among several draws is computed exactly; the work doubles with each value.
-const MAX_EXACT: usize = 14;
+pub const MAX_EXACT: usize = 14;
 
 /// The probability of each candidate to be among `count` draws. `None` where it would cost too much: more than `MAX_EXACT` candidates of unequal weights.
 /// `nominal` weights count among those of weight 0, which are drawn last.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+pub(crate) use chance::MAX_EXACT;
 pub(crate) use decision::find_chances;
 pub use decision::{CandidateReport, Choice, DecisionReport, PoolReport, ScopeReport, TtlBoundReport, TtlReport, ValueReport};
 pub use recorder::Step;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::outcomes::{Outcome, Outcomes};
 use super::{Budget, SAMPLE_ERROR, Side, SimulationFault, Subject};
-use crate::explain::find_chances;
+use crate::explain::{MAX_EXACT, find_chances};
 use crate::location::{Direction, Matched};
 use crate::rng::FastRng;
 use crate::spec::Select;
@@ -16,6 +16,9 @@ use crate::steer::{
 
 /// Draws where probabilities are not worked out (several answers out of many values of unequal weights): within 0.4 %.
 const DRAWS: u32 = 200_000;
+
+/// Values that are looked at, and sums of subsets, in the time of one step of a walk.
+const WORK_OF_STEP: u64 = 16;
 
 /// What one client, or each client of a group, gets.
 #[derive(Debug)]
@@ -100,7 +103,7 @@ impl<'a> Forecaster<'a> {
         let known = self.known.get(&(rule, direction)).cloned();
         match (known, self.side.subject) {
             (Some(known), Subject::Steered(steered)) if steered.spec().select == Select::Sticky => {
-                Ok(self.decide_alone(steered, addr, &known))
+                self.decide_alone(steered, addr, &known, budget)
             }
             (Some(known), _) => Ok(known),
             (None, subject) => {
@@ -130,9 +133,11 @@ impl<'a> Forecaster<'a> {
         let decision = decide(self.tables, self.side.health, steered, &client, &mut self.rng, &mut self.picked, &mut listener);
         let Listener { source, candidates, count, chances, .. } = listener;
         let origin = self.note(Origin::Steered(source));
-        // What finding the chances costs at most: `nearest` compares all with all.
-        let pairs = candidates.len().saturating_mul(candidates.len());
-        budget.spend(u64::try_from(pairs).unwrap_or(u64::MAX) / 16)?;
+        // What finding the chances costs at most: `nearest` compares all with all, and works out the subsets for each of several answers.
+        let wide = u64::try_from(candidates.len()).unwrap_or(u64::MAX);
+        let pairs = wide.saturating_mul(wide);
+        let subsets = if count > 1 && candidates.len() <= MAX_EXACT { pairs.saturating_mul(1 << MAX_EXACT) } else { 0 };
+        budget.spend(pairs.saturating_add(subsets) / WORK_OF_STEP)?;
         let shares = match decision.outcome {
             SteerOutcome::NoData { .. } => vec![(self.nodata, 1.0)],
             SteerOutcome::ServFail => vec![(self.servfail, 1.0)],
@@ -149,19 +154,26 @@ impl<'a> Forecaster<'a> {
     }
 
     /// One decision that is the client's alone.
-    fn decide_alone(&mut self, steered: &Steered, addr: IpAddr, of_rule: &Forecast) -> Rc<Forecast> {
+    fn decide_alone(
+        &mut self,
+        steered: &Steered,
+        addr: IpAddr,
+        of_rule: &Forecast,
+        budget: &Budget,
+    ) -> Result<Rc<Forecast>, SimulationFault> {
+        budget.spend(self.walk_of_values())?;
         let decision = decide(self.tables, self.side.health, steered, &client_at(addr), &mut self.rng, &mut self.picked, &mut NoTrace);
         let shares = match decision.outcome {
             SteerOutcome::NoData { .. } => vec![(self.nodata, 1.0)],
             SteerOutcome::ServFail => vec![(self.servfail, 1.0)],
             SteerOutcome::Answer => share_alike(self.picked.values().map(|value| self.outcome_of(value))),
         };
-        Rc::new(Forecast { shares, origin: of_rule.origin })
+        Ok(Rc::new(Forecast { shares, origin: of_rule.origin }))
     }
 
     /// Many decisions for one client.
     fn draw(&mut self, steered: &Steered, client: &Client, count: usize, budget: &Budget) -> Result<Vec<(usize, f64)>, SimulationFault> {
-        budget.spend(u64::from(DRAWS))?;
+        budget.spend(u64::from(DRAWS).saturating_mul(self.walk_of_values().saturating_add(1)))?;
         self.has_drawn = true;
         let mut counts: HashMap<usize, u32> = HashMap::new();
         for _ in 0..DRAWS {
@@ -176,6 +188,11 @@ impl<'a> Forecaster<'a> {
         let mut shares: Vec<_> = counts.into_iter().map(|(outcome, times)| (outcome, f64::from(times) / all)).collect();
         shares.sort_unstable_by_key(|(outcome, _)| *outcome);
         Ok(shares)
+    }
+
+    /// Steps that a decision costs beyond its own one, which walks over the values.
+    fn walk_of_values(&self) -> u64 {
+        u64::try_from(self.values.len()).unwrap_or(u64::MAX) / WORK_OF_STEP
     }
 
     fn outcome_of(&self, value: u32) -> usize {

@@ -375,7 +375,8 @@ impl SteeringEditor {
 
     /// The next map to be made for what `tables` gave last, if one is wanted and there is room. Whoever runs it returns it to `put_merged` before asking again.
     pub fn next_merge(&self) -> Option<MergeJob> {
-        if Room::beside(&self.tables).is_taken() {
+        // What has changed since `tables` gave the last ones is offered only with the next: its map would be overtaken already.
+        if !self.stale.is_empty() || Room::beside(&self.tables).is_taken() {
             return None;
         }
         let rule_set = *self.unmerged.first()?;
@@ -393,8 +394,7 @@ impl SteeringEditor {
         self.unmerged.remove(&rule_set);
         let Some(matcher) = matcher else { return false };
         if !Room::beside(&self.tables).holds(&matcher) {
-            // The next one would be as large, made for nothing. Asking the sources is slower and as right.
-            self.unmerged.clear();
+            // Asking the sources is slower and as right. Another rule set's map may be smaller.
             return false;
         }
         if let Some(entry) = Arc::make_mut(&mut self.tables).matchers.get_mut(rule_set as usize) {

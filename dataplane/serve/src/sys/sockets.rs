@@ -71,7 +71,7 @@ pub fn open_tcp(addr: SocketAddr) -> io::Result<OwnedFd> {
     set(&fd, libc::SOL_SOCKET, libc::SO_SNDBUF, &SEND_BUFFER_BYTES)?;
     // Answers are gathered before they are written; waiting for more would only delay them.
     set(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, &1_i32)?;
-    // Answers fit the first window, so there is no path to be probed, and the timers of an algorithm that paces what it sends would cost more than
+    // Nearly all answers fit the first window, so there is no path to be probed, and the timers of an algorithm that paces what it sends would cost more than
     // the answer. Every kernel has this one; without it, what the system has is as right.
     let _ = set(&fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION, b"reno");
     Ok(fd)

@@ -51,6 +51,15 @@ pub struct Progress {
     pub is_over: bool,
 }
 
+/// What the thread is told of when a connection changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watched {
+    /// It has just been accepted.
+    Nothing,
+    Reads,
+    ReadsAndWrites,
+}
+
 /// A connection over a stream that never blocks; without a turn it holds only what is unfinished.
 #[derive(Debug)]
 pub struct Connection<S> {
@@ -66,6 +75,7 @@ pub struct Connection<S> {
     /// Nothing more is read: the peer has closed its side, or sent what gets no answer.
     is_closing: bool,
     pub waits_for_turn: bool,
+    pub watched: Watched,
 }
 
 /// Whether answering went on to the end of the input.
@@ -91,7 +101,18 @@ impl<S: Read + Write> Connection<S> {
             is_half_closed: false,
             is_closing: false,
             waits_for_turn: false,
+            watched: Watched::Nothing,
         }
+    }
+
+    /// For the registration of its events.
+    pub const fn stream(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    /// The peer does not take answers fast enough.
+    pub const fn has_waiting_answers(&self) -> bool {
+        !self.output.is_empty()
     }
 
     /// Bytes that this connection makes us hold.

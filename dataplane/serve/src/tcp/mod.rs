@@ -24,7 +24,7 @@ use mio::{Events, Interest, Poll, Token};
 use crate::counters::{Counter, WorkerCounters};
 use crate::log;
 use crate::responder::Responder;
-use connection::{Buffers, Connection, Progress};
+use connection::{Buffers, Connection, Progress, Watched};
 use queue::IdleQueue;
 
 /// RFC 7766 §6.2.3 asks for "a few seconds"; ten let a resolver on a slow path reuse its connection, and free what a vanished client holds
@@ -153,6 +153,7 @@ impl TcpServer {
                     connection.is_half_closed = true;
                 }
                 self.serve(slot, now);
+                self.watch(slot);
             }
             None if token < self.listeners.len() => self.accept(token, now),
             None => {}
@@ -165,6 +166,7 @@ impl TcpServer {
             if let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) {
                 connection.waits_for_turn = false;
                 self.serve(slot, now);
+                self.watch(slot);
             }
         }
         if std::mem::take(&mut self.accept_again) {
@@ -189,7 +191,7 @@ impl TcpServer {
         self.accept_again = true;
     }
 
-    fn open(&mut self, mut stream: TcpStream, peer: SocketAddr, now: Instant) {
+    fn open(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) {
         self.counters.add(Counter::TcpAccepted, 1);
         if self.per_address.get(&peer.ip()).is_some_and(|count| *count >= MAX_CONNECTIONS_PER_ADDRESS) {
             self.evict_oldest(Some(peer.ip()));
@@ -201,16 +203,36 @@ impl TcpServer {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        let token = Token(slot + self.listeners.len() + 1);
-        if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
-            log::warning("a TCP connection could not be registered", &[("error", &error)]);
-            self.free.push(slot);
-            return;
-        }
         self.slots[slot] = Some(Connection::new(stream, peer));
         self.idle.push(slot, now);
         *self.per_address.entry(peer.ip()).or_default() += 1;
         self.counters.set(Counter::TcpOpen, self.idle.len() as u64);
+        // The query often came with the connection. What comes between the read and the registration makes an event by the latter.
+        self.serve(slot, now);
+        self.watch(slot);
+    }
+
+    /// Asks for the events of a connection: of what can be read, and of what can be written only once answers had to wait.
+    fn watch(&mut self, slot: usize) {
+        let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut) else { return };
+        let wanted = if connection.has_waiting_answers() { Watched::ReadsAndWrites } else { Watched::Reads };
+        let interest = match wanted {
+            Watched::ReadsAndWrites => Interest::READABLE | Interest::WRITABLE,
+            Watched::Nothing | Watched::Reads => Interest::READABLE,
+        };
+        let (token, registry) = (Token(slot + self.listeners.len() + 1), self.poll.registry());
+        let done = match connection.watched {
+            Watched::Nothing => registry.register(connection.stream(), token, interest),
+            Watched::Reads if wanted == Watched::ReadsAndWrites => registry.reregister(connection.stream(), token, interest),
+            Watched::Reads | Watched::ReadsAndWrites => return,
+        };
+        match done {
+            Ok(()) => connection.watched = wanted,
+            Err(error) => {
+                log::warning("a TCP connection could not be registered", &[("error", &error)]);
+                self.close(slot);
+            }
+        }
     }
 
     /// One turn of a connection. A panic while it is served costs that connection, not the thread.
