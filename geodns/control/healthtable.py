@@ -73,7 +73,7 @@ class TransitionRow:
             {vantage: Vote(vote) for vantage, vote in document["votes"].items()},
             tuple(document["values"]),
             CheckState.from_json(document["state"]),
-            tuple(document["answers"]),
+            tuple(document.get("answers", ())),  # the first spools had none
         )
 
 

@@ -77,6 +77,11 @@ class DatabaseKeeper:
         if not self.is_open.is_set():
             raise self._refusal(self.problem or "the database is not open")
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether a database is there, as far as is known, that must not be written: waiting does not help."""
+        return self.too_new or self._is_foreign
+
     def _refusal(self, sentence: str) -> GeodnsError:
         """What a write gets: only a database that is away is worth another try."""
         if self.too_new:

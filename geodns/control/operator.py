@@ -41,7 +41,8 @@ class OperatorDesk:
         self._prober = prober
         self._alone = alone
         self._stored: dict[tuple[OverrideKind, str], Override] = {}
-        self._pending: dict[tuple[OverrideKind, str], Override] = {}
+        self._pending: dict[tuple[OverrideKind, str], Override] = {}  # kept, but not seen in the store yet
+        self._proposed: list[Override] = []  # about to be kept: in force already, for a database that hangs takes seconds to refuse
         self._freeze: str | None = None
         self._raised: set[tuple[OverrideKind, str]] = set()
 
@@ -71,8 +72,11 @@ class OperatorDesk:
                 if await self._keeper.is_same_history(session):
                     self._stored = {(override.kind, override.target): override for override in await healthtable.load_overrides(session)}
                     self._freeze = await healthtable.load_freeze(session)
-            if self._recorder.spooled == 0:
-                self._pending = {}
+            self._pending = {
+                key: override
+                for key, override in self._pending.items()
+                if key not in self._stored or self._stored[key].set_at < override.set_at
+            }
             self._set_frozen(self._freeze)
         except (DatabaseUnavailable, SchemaTooNew):
             alone = "the database is away, and health.alone is freeze" if self._alone is Alone.FREEZE else None
@@ -80,23 +84,34 @@ class OperatorDesk:
         self._lay()
 
     async def set_override(self, override: Override, actor: Actor) -> bool:
-        """Puts, or with `state` None takes back, an override; whether the database has it (else the spool does). In force when it returns.
+        """Puts, or with `state` None takes back, an override; whether the database has it (else the spool does). In force at once, and no
+        longer when this raises.
 
         Raises DatabaseUnavailable when neither could take it, and ForeignHistory when the database is not of the history that is served.
         """
+        if self._keeper.is_refused:
+            await self._keeper.require()
+        self._proposed.append(override)
+        try:
+            self._lay()
+            is_stored = await self._keep(override, actor)
+            self._remember(override)
+        finally:
+            self._proposed.remove(override)
+            self._lay()
+        return is_stored
+
+    async def _keep(self, override: Override, actor: Actor) -> bool:
+        """Writes it to the database or, while that is away, to the spool; whether the database took it."""
         try:
             await self._keeper.require()
             async with self._keeper.database.write() as session:
                 await self._keeper.check_history(session)
                 await healthtable.put_override(session, override, actor, self._recorder.vantage)
-            self._stored[override.kind, override.target] = override
         except DatabaseUnavailable as error:
             if not await self._recorder.spool_override(override.to_json()):
                 raise DatabaseUnavailable(f"{error}, and the spool could not take the override") from error
-            self._remember(override)
-            self._lay()
             return False
-        self._lay()
         return True
 
     async def set_freeze(self, is_on: bool, reason: str, actor: Actor) -> None:
@@ -109,14 +124,14 @@ class OperatorDesk:
         self._set_frozen(self._freeze)
 
     def _remember(self, override: Override) -> None:
-        self._pending[override.kind, override.target] = override
+        """Until a look finds it, or something later, in the store: one that began before it was written does not lift it."""
+        _put_later(self._pending, override)
 
     def _merged(self) -> dict[tuple[OverrideKind, str], Override]:
-        """The store's and the spool's; of two the later."""
+        """The store's, the spool's and what is about to be kept; of two the later."""
         merged = dict(self._stored)
-        for key, override in self._pending.items():
-            if key not in merged or merged[key].set_at <= override.set_at:
-                merged[key] = override
+        for override in (*self._pending.values(), *self._proposed):
+            _put_later(merged, override)
         return merged
 
     def _lay(self) -> None:
@@ -139,3 +154,10 @@ class OperatorDesk:
             log.warning("health is frozen" if reason else "health is no longer frozen", reason=reason or self.frozen)
         self.frozen = reason
         self._prober.set_frozen(reason)
+
+
+def _put_later(known: dict[tuple[OverrideKind, str], Override], override: Override) -> None:
+    """Puts it in unless something later, or said at the same moment, is there: the store judges alike."""
+    key = override.kind, override.target
+    if key not in known or known[key].set_at < override.set_at:
+        known[key] = override

@@ -91,7 +91,8 @@ class HealthRecorder:
             await finish(self.flush())
 
     async def flush(self) -> bool:
-        """Writes what waits, to the database or, while that is away, to the spool; whether the database took it."""
+        """Writes what waits, to the database or, while that is away, to the spool; whether the database took it. What a defect kept from
+        being written goes to the spool as well, before it is raised."""
         rows, self._rows = self._rows, []
         states, self._states = self._states, {}
         try:
@@ -105,6 +106,9 @@ class HealthRecorder:
         except (DatabaseUnavailable, ForeignHistory, SchemaTooNew):
             await self._keep(rows, states)
             return False
+        except Exception:
+            await self._keep(rows, states)
+            raise
         self.problem = None
         return True
 

@@ -59,12 +59,13 @@ async def find_override(session: Session, kind: str, target: str) -> StoredOverr
 
 
 async def put_override(session: Session, override: StoredOverride, actor: Actor) -> bool:
-    """Store an override, or with `state` None take one back; False, and no change, when something later was said of its target."""
+    """Store an override, or with `state` None take one back; False, and no change, when this or something later was said of its target
+    already: what is written twice counts once."""
     values = {name: getattr(override, name) for name in _FIELDS}
     place = overrides.c.kind == override.kind, overrides.c.target == override.target
-    query = sa.select(overrides).where(*place)
-    before = await session.row(query.with_for_update() if session.dialect is Dialect.POSTGRESQL else query)
-    if before is not None and before.set_at > override.set_at:
+    await _write_alone(session, overrides)
+    before = await session.row(sa.select(overrides).where(*place))
+    if before is not None and before.set_at >= override.set_at:
         return False
     if before is None:
         await session.execute(overrides.insert(), values)
@@ -74,6 +75,13 @@ async def put_override(session: Session, override: StoredOverride, actor: Actor)
     action = "clear override" if override.state is None else "set override"
     await audit.record(session, actor, action, f"override/{override.kind}/{override.target}", detail=detail)
     return True
+
+
+async def _write_alone(session: Session, table: sa.Table) -> None:
+    """Other writers of a table wait until this transaction ends: two nodes may bring the same new row at once when the database returns,
+    and a row that is not there yet cannot be locked. SQLite has one writer as it is."""
+    if session.dialect is Dialect.POSTGRESQL:
+        await session.execute(sa.text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _override(row: Any) -> StoredOverride:
@@ -95,6 +103,7 @@ async def get_switch(session: Session, name: str) -> Switch | None:
 
 async def set_switch(session: Session, name: str, is_on: bool, reason: str, actor: Actor) -> None:
     """Turn a switch on or off."""
+    await _write_alone(session, switches)
     before = await get_switch(session, name)
     values = {"is_on": is_on, "reason": reason, "author": actor.name, "set_at": now()}
     if before is None:

@@ -1,4 +1,7 @@
-"""Reports of PUSH checks, so that every vantage hears what one of them was told."""
+"""Reports of PUSH checks, so that every vantage hears what one of them was told.
+
+There is no way down: going back means restoring the copy that was made before.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,15 +20,15 @@ from geodns.control.operator import OperatorDesk
 from geodns.control.overlay import OverrideKind, Place
 from geodns.control.recorder import HealthRecorder
 from geodns.control.spool import Spool
-from geodns.errors import DatabaseUnavailable
+from geodns.errors import DatabaseUnavailable, ForeignHistory
 from geodns.prober import CheckState, Prober, Transition, Verdict, Vote
 from geodns.prober.target import Target
 from geodns.prober.votes import Tally
 from geodns.publish.frames import Operator
 from geodns.settings import Alone
-from geodns.store import health
+from geodns.store import audit, health
 from geodns.store.audit import Actor
-from geodns.store.database import Database
+from geodns.store.database import Database, Session
 
 ACTOR = Actor("operator")
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -149,6 +150,59 @@ async def test_an_override_of_another_node_is_seen_by_looking(desk: Desk, databa
     assert desk.words() == {(OverrideKind.VALUE, "192.0.2.10"): Operator.DOWN}
 
 
+async def test_a_word_that_the_database_keeps_waiting_is_in_force_meanwhile_and_no_longer_when_it_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        asked.set()
+        await answer.wait()
+        raise ForeignHistory("another history")
+
+    monkeypatch.setattr(desk.keeper, "check_history", hang)
+    setting = asyncio.create_task(desk.desk.set_override(DOWN, ACTOR))
+    await asked.wait()
+    assert desk.words() == {(OverrideKind.VALUE, "192.0.2.10"): Operator.DOWN}
+    answer.set()
+    with pytest.raises(ForeignHistory):
+        await setting
+    assert desk.words() == {}
+
+
+@pytest.mark.parametrize("word", [DOWN, replace(DOWN, state=None)], ids=["set", "cleared"])
+async def test_a_look_that_began_before_a_word_does_not_lift_it(desk: Desk, monkeypatch: pytest.MonkeyPatch, word: Override) -> None:
+    await desk.desk.set_override(replace(DOWN, state=Operator.DRAIN, set_at=NOW - timedelta(seconds=1)), ACTOR)
+    read = healthtable.load_overrides
+
+    async def read_before(session: Session) -> list[Override]:
+        found = await read(session)
+        if word not in found:
+            await desk.desk.set_override(word, ACTOR)
+        return found
+
+    monkeypatch.setattr(healthtable, "load_overrides", read_before)
+    for _ in range(2):
+        await desk.desk.look()
+        assert desk.words() == ({} if word.state is None else {(OverrideKind.VALUE, "192.0.2.10"): word.state})
+    assert desk.desk._pending == {}
+
+
+async def test_one_new_word_that_two_nodes_bring_back_at_once_is_stored_and_told_once(
+    desk: Desk, database: Database, tmp_path: Path
+) -> None:
+    nodes = [desk, Desk(database, tmp_path / "other")]
+    for node in nodes:
+        node.switch(False)
+        await node.desk.set_override(DOWN, ACTOR)
+        node.switch(True)
+    assert await asyncio.gather(*(node.recorder.flush() for node in nodes)) == [True, True]
+    assert await stored(database) == [DOWN]
+    async with database.read() as session:
+        entries = (await audit.list_entries(session, subject="override/value/192.0.2.10")).items
+    assert [entry.action for entry in entries] == ["set override"]
+
+
 async def test_the_freeze_reaches_the_prober_and_stays_when_the_database_goes(desk: Desk) -> None:
     await desk.desk.look()
     await desk.desk.set_freeze(True, "maintenance", ACTOR)
@@ -196,9 +250,28 @@ async def test_transitions_wait_in_the_spool_and_reach_the_table_in_order_once(d
         assert row == state(Verdict.UP, times[3])
 
 
+async def test_a_defect_while_writing_loses_nothing(desk: Desk, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    desk.recorder.turned([transition(Verdict.DOWN, NOW)])
+    with monkeypatch.context() as patched:
+        patched.setattr(healthtable, "save", fail)
+        for _ in range(2):
+            with pytest.raises(RuntimeError):
+                await desk.recorder.flush()
+    assert await desk.recorder.flush()
+    async with database.read() as session:
+        page = await health.list_transitions(session, "e1")
+        assert [row.at for row in page.items] == [NOW]
+        assert await healthtable.load_states(session, "me") == [state(Verdict.DOWN, NOW)]
+
+
 def test_a_transition_comes_back_from_the_spool_as_it_went() -> None:
     row = TransitionRow.of(transition(Verdict.DOWN, NOW), "me")
     assert TransitionRow.from_json(row.to_json()) == row
+    without = {key: value for key, value in row.to_json().items() if key != "answers"}
+    assert TransitionRow.from_json(without) == row, "as it was written before answers were kept"
     assert Override.from_json(DOWN.to_json()) == DOWN
     ended = replace(DOWN, state=None, expires_at=NOW)
     assert Override.from_json(ended.to_json()) == ended

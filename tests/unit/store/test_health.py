@@ -115,6 +115,7 @@ async def test_later_of_two_words_on_a_target_wins(database: Database) -> None:
     async with database.write() as session:
         assert await overrides.put_override(session, down, ACTOR)
         assert not await overrides.put_override(session, older, ACTOR)
+        assert not await overrides.put_override(session, down, ACTOR), "a replay"
         assert await overrides.find_override(session, "value", "192.0.2.1") == down
         assert await overrides.put_override(session, cleared, ACTOR)
         assert not await overrides.put_override(session, down, ACTOR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,16 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from geodns.errors import DatabaseUnavailable, SchemaTooNew, StartupError
-from geodns.store import migrate
+from geodns.store import health, migrate, overrides, schema
 from geodns.store.database import Database, make_engine
+from geodns.store.health import CheckRow
 from geodns.store.location import locate
 from geodns.store.migrate import SchemaState
+from geodns.store.overrides import StoredOverride
 from geodns.store.schema import SCHEMA_VERSION, metadata
+from tests.unit.store.writing import ACTOR, a, create, steered
+
+AT = datetime(2025, 3, 1, 12, 0, 0, 123456, UTC)
 
 
 async def run(url: str, *statements: str) -> None:
@@ -67,11 +73,29 @@ def test_program_knows_the_newest_migration() -> None:
     assert all(name[:4].isdigit() and name.count("_") >= 2 for name in names), names
 
 
+async def rows_of(url: str, *tables: sa.Table) -> list[list[tuple[object, ...]]]:
+    engine = make_engine(locate(url), pool_size=1)
+    async with engine.connect() as connection:
+        found = [[tuple(row) for row in await connection.execute(sa.select(table))] for table in tables]
+    await engine.dispose()
+    return found
+
+
 async def test_the_first_schema_becomes_the_newest(database_url: str) -> None:
+    database = await Database.open(database_url)
+    await create(database, a("www"), steered("geo", eu=("192.0.2.1",), rest=("192.0.2.2",)))
+    async with database.write() as session:
+        await health.save_states(session, [CheckRow("e1", "fra", "down", "down", True, AT, "timeout", 0, 2, 0.5, AT)])
+        await overrides.put_override(session, StoredOverride("site", "fra1", "drain", "works", "ops", AT), ACTOR)
+    await database.close()
     await run(database_url, "DROP TABLE check_reports", "UPDATE alembic_version SET version_num = '0001'")
+    tables = schema.zones, schema.rrsets, schema.check_states, schema.overrides
+    before = await rows_of(database_url, *tables)
+    assert all(before)
     assert await migrate.schema_state(database_url) is SchemaState.OLDER
     done = await migrate.upgrade(database_url)
     assert (done.version_before, done.version) == ("0001", SCHEMA_VERSION)
+    assert await rows_of(database_url, *tables) == before
     await test_migrations_and_metadata_describe_one_schema(database_url)
 
 
