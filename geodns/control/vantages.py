@@ -34,6 +34,7 @@ class Vantages:
         self._vantage = vantage
         self._seen = 0
         self._reports: dict[str, tuple[bool, str, float]] = {}  # by endpoint id: up, cause, monotonic time
+        self._early: dict[str, tuple[bool, str, float]] = {}  # the same of others, until the prober knows what there is
 
     def report(self, endpoint_id: str, *, is_up: bool, cause: str) -> None:
         """A PUSH check reported to this node: the others hear of it with the next exchange."""
@@ -62,11 +63,19 @@ class Vantages:
                 await health.save_reports(session, rows)
         self._reports = {key: report for key, report in self._reports.items() if reports.get(key) is not report}
         async with self._keeper.database.read() as session:
+            heard_s = time.monotonic()
             heard = await healthtable.hear(session, self._vantage, self._seen)
         self._seen = heard.position
         for vantage, age_s in heard.heartbeats.items():
             self._prober.hear_heartbeat(vantage, age_s)
         for vantage, votes in heard.votes.items():
             self._prober.hear_votes(vantage, votes)
-        for report in heard.reports:
-            self._prober.report(report.endpoint_id, is_up=report.is_up, cause=report.cause, age_s=max(0.0, report.age_s))
+        told = self._early | {
+            report.endpoint_id: (report.is_up, report.cause, heard_s - max(0.0, report.age_s)) for report in heard.reports
+        }
+        # At the start reports come before the records that name their checks, and each is heard only once or twice.
+        is_early, self._early = not self._prober.knows_targets, {}
+        for endpoint_id, (is_up, cause, at_s) in told.items():
+            is_known = self._prober.report(endpoint_id, is_up=is_up, cause=cause, age_s=time.monotonic() - at_s)
+            if is_early and not is_known:
+                self._early[endpoint_id] = is_up, cause, at_s

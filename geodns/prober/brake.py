@@ -1,7 +1,8 @@
 """Brakes: how much health may have out of service at once on the word of a single vantage, per record and in all.
 
 They are off by default. What two vantages see is not braked: brakes are for the mistake of one, such as a single node whose own path breaks
-in a way that self-suspicion does not recognise. The first value always may go: a brake is no switch that turns health off.
+in a way that self-suspicion does not recognise. The first value always may go, and of a record all values that one check serves: a brake is
+no switch that turns health off. Of all records together one check may not take out more than the share, however many it serves.
 """
 
 from __future__ import annotations
@@ -62,6 +63,6 @@ class Brake:
     def _exceeds(self, place: str, count: int, share: float, what: str) -> str | None:
         down, checked = self._down[place], self._checked[place]
         allowed = math.floor(share * checked + 1e-9)  # the epsilon: 0.1 * 30 is 3.0000000000000004, and 0.7 * 10 is 6.999…
-        if down == 0 or down + count <= allowed:
+        if down + count <= allowed or (down == 0 and (count == 1 or place != _ALL)):
             return None
         return f"{down} of {checked} {what} are down, and one vantage alone may take out {max(1, allowed)}"

@@ -93,7 +93,7 @@ class GrpcProbe:
                 raise AnsweredBadly("answer without end")
             try:
                 events = connection.receive_data(data)
-            except ProtocolError as error:
+            except (ProtocolError, UnicodeDecodeError) as error:  # the latter: a header whose value is not UTF-8
                 raise AnsweredBadly("answer is not HTTP/2") from error
             for event in events:
                 answer.take(event)

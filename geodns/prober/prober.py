@@ -11,6 +11,7 @@ From an attempt's end to `on_change` is one pass through the event loop; outcome
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -108,7 +109,8 @@ class Prober:
     def __init__(
         self, vantage: str, on_change: Callable[[Mapping[int, HealthEntry]], None], collaborators: Collaborators | None = None
     ) -> None:
-        """`on_change` gets the entries that changed, by value id, and must not block; it may write to a socket."""
+        """`on_change` gets the entries that changed, by value id, and must not block; it may write to a socket. It gets none when a
+        verdict changed and no entry did."""
         self._vantage = vantage
         self._on_change = on_change
         self._with = collaborators or Collaborators()
@@ -121,7 +123,8 @@ class Prober:
         self._assembly = Assembly()
         self._live: frozenset[str] = frozenset()
         self._suspicion = Suspicion()
-        self._suspected: tuple[str, datetime, float] | None = None  # (reason, since, last withheld)
+        self._suspected: tuple[str, datetime] | None = None  # (reason, since)
+        self._last_withheld_s = -math.inf  # outlives the suspicion: an attempt may take longer than it
         self._frozen: str | None = None
         self._held_back: dict[str, str] = {}  # endpoint id -> which brake keeps it in service
         self._spread = Spread(self._with.rng.random())
@@ -393,14 +396,14 @@ class Prober:
         reason = self._suspicion.judge(now_s, endpoint.check.timing.timeout_s)
         if reason is None:
             # This does not renew the suspicion: those that are really dead would keep it alive for each other.
-            is_from_then = self._suspected is not None and endpoint.started_s <= self._suspected[2]
+            is_from_then = endpoint.started_s <= self._last_withheld_s
             self._withheld_total += is_from_then
             return is_from_then
         self._withheld_total += 1
         since = self._suspected[1] if self._suspected else self._with.utc_now()
         if self._suspected is None:
             log.warning("this vantage suspects itself: silence is not believed until something answers", reason=reason)
-        self._suspected = (reason, since, now_s)
+        self._suspected, self._last_withheld_s = (reason, since), now_s
         return True
 
     def _votes_on(self, endpoint: Endpoint, now_s: float) -> dict[str, Vote]:
@@ -500,12 +503,13 @@ class Prober:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """The order of effects: the vector first, then the table."""
+        """The order of effects: the vector first, then the table. A transition that changed no entry is announced by none at all, so that
+        what was in force before it is known."""
         self._is_flush_due = False
         changes, self._changes = self._changes, {}
         transitions, self._transitions = self._transitions, []
         voted, self._voted = self._voted, {}
-        if changes:
+        if changes or transitions:
             try:
                 self._on_change(changes)
             except Exception:
@@ -532,7 +536,7 @@ class Prober:
             log.info("the live vantages changed", joined=sorted(live - self._live), left=sorted(self._live - live))
             self._live = live
             self._decide_again(list(self._endpoints.values()))
-        if self._suspected and now_s - self._suspected[2] > SUSPICION_ENDS_S:
+        if self._suspected and now_s - self._last_withheld_s > SUSPICION_ENDS_S:
             log.warning("this vantage trusts itself again", reason=self._suspected[0], since=self._suspected[1].isoformat())
             self._suspected = None
         rows = max(MIN_ROUTINE_ROWS, int(len(self._endpoints) * SWEEP_S / ROUTINE_S))
@@ -569,6 +573,11 @@ class Prober:
             endpoint.machine.release()
         self._decide_again(waiting)
         return bool(waiting)
+
+    @property
+    def knows_targets(self) -> bool:
+        """Whether it was told yet what to watch; before that there are no endpoints at all."""
+        return not self._is_starting
 
     def report(self, endpoint_id: str, *, is_up: bool, cause: str = "", age_s: float = 0.0) -> bool:
         """What a PUSH endpoint said of itself so long ago, judged at once when it is news; False when there is no such endpoint."""

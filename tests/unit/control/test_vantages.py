@@ -10,6 +10,7 @@ from geodns.control import healthtable
 from geodns.control.keeper import DatabaseKeeper
 from geodns.control.vantages import Vantages
 from geodns.prober import CheckState, Prober, Verdict, Vote
+from geodns.store import health
 from geodns.store.database import Database, Dialect
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,13 +23,15 @@ class Listener:
         self.ages: dict[str, float] = {}
         self.votes: dict[str, dict[str, Vote]] = {}
         self.reports: dict[str, tuple[bool, str, float]] = {}
+        self.knows_targets = True
 
     def hear_heartbeat(self, vantage: str, age_s: float) -> None:
         self.ages[vantage] = age_s
 
     def report(self, endpoint_id: str, *, is_up: bool, cause: str, age_s: float) -> bool:
-        self.reports[endpoint_id] = (is_up, cause, age_s)
-        return True
+        if self.knows_targets:
+            self.reports[endpoint_id] = (is_up, cause, age_s)
+        return self.knows_targets
 
     def hear_votes(self, vantage: str, votes: Mapping[str, Vote]) -> None:
         self.votes.setdefault(vantage, {}).update(votes)
@@ -74,3 +77,20 @@ async def test_a_report_to_one_reaches_the_others(database: Database) -> None:
     assert (is_up, cause) == (False, "disk full")
     assert 0 <= age_s < 5
     assert first._reports == {}, "it is written once"
+
+
+async def test_a_report_that_comes_before_its_check_is_known_waits_and_grows_older(database: Database) -> None:
+    node, heard = vantage(database, "fra1")
+    heard.knows_targets = False
+    async with database.write() as session:
+        await health.save_reports(session, [health.ReportRow("e1", False, "disk full", 40.0)])
+    await node.exchange()
+    node._seen += 60_000_000  # as if a minute had passed: it is not heard again
+    heard.knows_targets = True
+    await node.exchange()
+    is_up, cause, age_s = heard.reports.pop("e1")
+    assert (is_up, cause) == (False, "disk full")
+    assert 40 <= age_s < 60
+    node._seen += 60_000_000
+    await node.exchange()
+    assert heard.reports == {}, "it is told once"

@@ -36,7 +36,7 @@ def braking(values: int, down: int, *, record: float = 1.0, total: float = 1.0) 
         (10, 6, 0.7, 1, False),
         (10, 7, 0.7, 1, True),
         (3, 0, 0.01, 1, False),
-        (3, 0, 0.01, 3, False),
+        (10, 0, 0.5, 5, False),
         (3, 1, 0.01, 1, True),
         (3, 1, 0.5, 0, False),
     ],
@@ -47,6 +47,14 @@ def test_a_share(kind: str, values: int, down: int, share: float, falling: int, 
     reason = brake.holds_back([target(number) for number in range(down, down + falling)], ALONE)
     assert (reason is not None) is is_held, reason
     assert brake.holds_back([target(number) for number in range(down, down + falling)], AGREED) is None
+
+
+def test_one_check_of_many_values_may_empty_a_record_but_not_all_records() -> None:
+    falling = [target(number) for number in range(3)]
+    assert braking(3, 0, record=0.01).holds_back(falling, ALONE) is None
+    brake = braking(3, 0, total=0.5)
+    assert brake.holds_back(falling, ALONE) == "0 of 3 values of all records are down, and one vantage alone may take out 1"
+    assert brake.holds_back(falling, AGREED) is None
 
 
 def test_a_record_is_counted_by_itself_and_the_reason_says_so() -> None:

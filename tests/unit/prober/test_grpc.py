@@ -119,6 +119,10 @@ def headers_only(*headers: tuple[str, str], status: str = "200", kind: str = "ap
     return speak
 
 
+def not_in_utf8(connection: H2Connection, stream_id: int) -> None:
+    connection.send_headers(stream_id, [(b":status", b"200"), (b"server", b"\xff")], end_stream=True)
+
+
 def flood(connection: H2Connection, stream_id: int) -> None:
     for _ in range(10_000):
         connection.ping(b"12345678")
@@ -150,6 +154,7 @@ def never_ending_body(connection: H2Connection, stream_id: int) -> None:
         (answer(grpc_status="14"), BAD, "the call failed: UNAVAILABLE"),
         (answer(grpc_status="99"), BAD, "the call failed: unknown grpc-status"),
         (answer(grpc_status="²"), BAD, "the call failed: unknown grpc-status"),
+        (not_in_utf8, BAD, "answer is not HTTP/2"),
         (headers_only(("grpc-status", "12")), BAD, "UNIMPLEMENTED: the server has no health service"),
         (headers_only(("grpc-status", "16"), ("grpc-message", "a secret")), BAD, "the call failed: UNAUTHENTICATED"),
         (lambda connection, stream_id: connection.reset_stream(stream_id, 7), BAD, "call reset: REFUSED_STREAM"),

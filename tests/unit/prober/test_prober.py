@@ -490,6 +490,24 @@ def test_a_network_that_comes_back_bit_by_bit_takes_nothing_out() -> None:
     run_simulated(scenario)
 
 
+def test_an_attempt_that_outlasts_a_suspicion_by_far_is_still_of_that_time() -> None:
+    async def scenario(loop: SimulatedLoop) -> None:
+        world = World(loop, lambda address, now_s: HANGS if 60 <= now_s < 100 else OK)
+        vantage = Vantage(world)
+        patient = [target_of(index, Timing(interval_s=40, timeout_s=40)) for index in range(200, 220)]
+        vantage.prober.replace_targets([*targets(200), *patient])
+        watched = {target.check.endpoint_id for target in patient if target.check}
+        failures: list[int] = []
+
+        def look() -> None:
+            failures.extend(state.failures for state in vantage.prober.states() if state.endpoint_id in watched)
+
+        await vantage.run_until(180, meanwhile=look)
+        assert max(failures) == 0
+
+    run_simulated(scenario)
+
+
 def test_during_a_black_out_what_answers_badly_still_goes_down() -> None:
     async def scenario(loop: SimulatedLoop) -> None:
         def behaviour(address: str, now_s: float) -> Manners:
@@ -670,6 +688,20 @@ def test_a_brake_lets_go_what_two_vantages_see() -> None:
         await run_together(vantages, 90)
         for vantage in vantages:
             assert len(vantage.turned()) == 8
+
+    run_simulated(scenario)
+
+
+def test_a_transition_that_changes_no_entry_is_announced_by_none() -> None:
+    async def scenario(loop: SimulatedLoop) -> None:
+        dies = {"192.0.2.1": 20, "192.0.2.2": 30}
+        vantage = Vantage(World(loop, lambda address, now_s: REFUSES if now_s >= dies[address] else OK))
+        vantage.prober.replace_targets([combined(Combine.ALL)])
+        await vantage.run_until(50)
+        (first_s, _, _), (second_s, _, _) = vantage.turned()
+        told = {round(at_s, 3): entries for at_s, entries in vantage.changes}
+        assert told[round(first_s, 3)][1].down
+        assert told[round(second_s, 3)] == {}, "down since the first"
 
     run_simulated(scenario)
 
