@@ -19,7 +19,7 @@ EntryOf = Callable[[int], HealthEntry]
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A pool in service with `up` of its `of` values; pool None = no pool can serve, and `all_down` decides."""
+    """A pool in service with `up` of its `of` values (drained ones when nothing else is up); None = none can, `all_down` decides."""
 
     pool: str | None
     up: int
@@ -64,22 +64,33 @@ class Chain:
         )
 
     def serving(self, start: str, entry_of: EntryOf) -> Serving:
-        """The pool that serves whoever a rule leads to `start`: the first of the chain with enough up, else the first with any."""
+        """The pool that serves whoever a rule leads to `start`: the first of the chain with enough up, else the first with any, else the
+        first with any that is up but drained."""
         with_any: Serving | None = None
+        with_drained: Serving | None = None
         name: str | None = start
         passed: set[str] = set()
         while name is not None and name not in passed:
             passed.add(name)
             fallback, members = self.pools[name]
-            wanted = [member for member in members if _is_wanted(member, entry_of(member.value_id))]
-            up = [member for member in wanted if _is_up(member, entry_of(member.value_id))]
-            found = Serving(name, len(up), len(members))
-            if up and sum(member.weight for member in up) >= self.min_up * sum(member.weight for member in wanted):
-                return found
-            if up and with_any is None:
-                with_any = found
+            up, drained, counted = [], 0, 0
+            for member in members:
+                entry = entry_of(member.value_id)
+                is_healthy, is_drained = _is_healthy(member, entry), _is_drained(member, entry)
+                if is_healthy and not is_drained:
+                    up.append(member)
+                drained += is_healthy and is_drained
+                if not is_drained and (is_healthy or member.status is not Status.DOWN):
+                    counted += member.weight
+            if up:
+                found = Serving(name, len(up), len(members))
+                if sum(member.weight for member in up) >= self.min_up * counted:
+                    return found
+                with_any = with_any or found
+            elif drained:
+                with_drained = with_drained or Serving(name, drained, len(members))
             name = fallback
-        return with_any or Serving(None, 0, 0)
+        return with_any or with_drained or Serving(None, 0, 0)
 
 
 def find_changes(record: str, chain: Chain, before: EntryOf, after: EntryOf) -> Iterable[dict[str, Any]]:
@@ -90,22 +101,19 @@ def find_changes(record: str, chain: Chain, before: EntryOf, after: EntryOf) -> 
             yield {"record": record, "pool": start, "before": was.to_json(), "after": is_now.to_json()}
 
 
-def _is_wanted(member: Member, entry: HealthEntry) -> bool:
-    """Counted for `min_up`: neither out by word nor drained."""
-    if entry.operator is Operator.NONE:
-        return member.status is not Status.DOWN and not member.is_drained
-    return entry.operator is Operator.UP
+def _is_drained(member: Member, entry: HealthEntry) -> bool:
+    return member.is_drained or entry.operator is Operator.DRAIN
 
 
-def _is_up(member: Member, entry: HealthEntry) -> bool:
+def _is_healthy(member: Member, entry: HealthEntry) -> bool:
     """
-    | override | status | health | up |
+    | override | status | health | healthy |
     |---|---|---|---|
     | up | | | yes |
-    | none | up | | yes |
-    | none | obey | not down | yes |
+    | none, drain | up | | yes |
+    | none, drain | obey | not down | yes |
     | anything else | | | no |
     """
-    if entry.operator is not Operator.NONE:
+    if entry.operator in (Operator.UP, Operator.DOWN):
         return entry.operator is Operator.UP
     return member.status is Status.UP or (member.status is Status.OBEY and not entry.down)

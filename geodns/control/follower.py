@@ -105,7 +105,8 @@ class Follower:
         self._prober.replace_targets(self._watched.targets(), stored=states, served=served)
         self._flow.put_places(head.lineage, self._watched.places())
         self.needs_location = self._watched.needs_location()
-        _settle_memory()
+        if first:
+            _settle_memory()
         log.info("the steered records are watched", records=len(watched))
 
     async def _keep_up(self, session: Session, since: Triple, head: Triple) -> bool:
@@ -144,7 +145,7 @@ async def _watch_all(found: AsyncIterator[StoredSteered]) -> list[Watched]:
 
 def _settle_memory() -> None:
     """Takes what was loaded out of the collector's sight: with 10,000 values each of its full rounds would hold every check's result for a
-    quarter of a second. What is replaced later is looked at again at the next whole load, so that nothing is kept for ever."""
-    gc.unfreeze()
+    quarter of a second. So does this one, and it is for the start alone, when no result waits. What is replaced later is freed by its count
+    of references all the same; only a cycle among what the start made would stay."""
     gc.collect()
     gc.freeze()

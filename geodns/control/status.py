@@ -75,7 +75,7 @@ class Report:
         link = self.supervisor.link
         if link is None or link.closed:
             return False, self.supervisor.problem or "the dataplane is not linked"
-        if link.silent_s > SILENT_S:
+        if self._is_silent(link):
             return False, self._silence(link)
         if link.served is None:
             return False, "the dataplane serves no state yet" + (f": {self.keeper.problem}" if self.keeper.problem else "")
@@ -204,13 +204,17 @@ class Report:
             return []
         return [str(address) for address in self.settings.dns.listen if str(address) not in bound]
 
+    def _is_silent(self, link: LinkClient) -> bool:
+        """Whether the dataplane is silent, and not merely this process late to hear it: then the next words are read within a moment."""
+        return link.silent_s > SILENT_S and self.prober.status().loop_late_recently_s < SILENT_S
+
     def _silence(self, link: LinkClient) -> str:
         return f"the dataplane (pid {link.hello.pid}) has said nothing for {link.silent_s:.0f} s: it is stopped or stuck"
 
     def _dataplane_problems(self) -> list[str]:
         found = []
         link = self.supervisor.link
-        if link is not None and not link.closed and link.silent_s > SILENT_S:
+        if link is not None and not link.closed and self._is_silent(link):
             found.append(self._silence(link))
         if self.supervisor.problem is not None:
             found.append(self.supervisor.problem)

@@ -42,7 +42,10 @@ def told(chain: Chain, down_before: Collection[int], down_after: Collection[int]
         ((1, 2, 3), (2, 3), {}, ["eu: last 1/1 -> eu 1/2"]),
         ((), (4,), {}, []),
         ((), (1,), {1: Operator.UP}, []),
-        ((2,), (1, 2), {4: Operator.DOWN, 3: Operator.DRAIN}, ["eu: eu 1/2 -> None 0/0"]),
+        ((2,), (1, 2), {4: Operator.DOWN, 3: Operator.DRAIN}, ["eu: eu 1/2 -> us 1/1"]),
+        ((2,), (1, 2), {4: Operator.DOWN, 3: Operator.DOWN}, ["eu: eu 1/2 -> None 0/0"]),
+        ((2, 3), (1, 2, 3), {3: Operator.DRAIN}, ["eu: eu 1/2 -> last 1/1"]),
+        ((), (1,), {1: Operator.DRAIN}, []),
     ],
 )
 def test_each_pool_that_a_rule_names_tells_who_serves_its_clients(
@@ -54,3 +57,15 @@ def test_each_pool_that_a_rule_names_tells_who_serves_its_clients(
 def test_a_pool_with_too_little_up_hands_over_unless_no_other_has_more() -> None:
     assert told(chain(min_up=0.5), (), (1,)) == ["eu: eu 2/2 -> us 1/1"]
     assert told(chain(min_up=0.5), (), (2,)) == ["eu: eu 2/2 -> eu 1/2"]
+    # Forced down still counts, drained does not.
+    assert told(chain(min_up=0.5), (2,), (), {1: Operator.DOWN}) == []
+    assert told(chain(min_up=0.5), (2,), (), {1: Operator.DRAIN}) == ["eu: us 1/1 -> eu 1/2"]
+
+
+def test_what_is_drained_serves_when_nothing_else_can_the_first_pool_of_the_chain() -> None:
+    drained = (Member(1, 1, OBEY, True), Member(2, 1, OBEY, True))
+    second = (Member(3, 1, OBEY, True),)
+    pools = Chain({"eu": ("us", drained), "us": (None, second)}, ("eu",), 0.5)
+    assert told(pools, (), (1,)) == ["eu: eu 2/2 -> eu 1/2"]
+    assert told(pools, (1,), (1, 2)) == ["eu: eu 1/2 -> us 1/1"]
+    assert told(pools, (), (1,), {1: Operator.UP}) == [], "`up` does not end a drain"

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -18,8 +20,9 @@ from geodns.control.configuration import Configuration, describe_access
 from geodns.control.logtail import LogTail
 from geodns.control.loops import finish, keep_running
 from geodns.control.statedir import StateDirectory
+from geodns.control.status import Report
 from geodns.errors import StartupError
-from geodns.publish.client import open_link
+from geodns.publish.client import LinkClient, open_link
 from geodns.publish.frames import Ownership, Role
 from geodns.settings import Settings
 from tests.support.fake_dataplane import FakeDataplane
@@ -44,6 +47,13 @@ async def test_a_loop_that_fails_is_logged_and_begins_anew(monkeypatch: pytest.M
             await again.wait()
             running.cancel()
     assert [(entry["loop"], entry["log_level"]) for entry in logs] == [("test", "error")] * 2
+
+
+@pytest.mark.parametrize(("silent_s", "late_s", "is_silent"), [(4.0, 0.0, False), (6.0, 0.1, True), (6.0, 6.0, False)])
+def test_a_dataplane_is_silent_only_when_this_process_could_have_heard_it(silent_s: float, late_s: float, is_silent: bool) -> None:
+    prober = SimpleNamespace(status=lambda: SimpleNamespace(loop_late_recently_s=late_s))
+    link = SimpleNamespace(silent_s=silent_s)
+    assert Report._is_silent(cast(Report, SimpleNamespace(prober=prober)), cast(LinkClient, link)) is is_silent
 
 
 async def test_cancelled_work_comes_to_its_end_first() -> None:
