@@ -91,8 +91,8 @@ class GuessLimiter:
     def check(self, address: str) -> None:
         """Raises ErrorReply 429 while the address is over its limit.
 
-        For wrong tokens only: behind a proxy all callers share an address, and one script with an expired token must not lock out the
-        operator. That a right token passes tells a guesser nothing that its first use would not.
+        For tokens that nobody has confirmed yet: behind a proxy all callers share an address, and one script with an expired token must
+        not lock out the operator. That a token in use passes tells a guesser nothing that its first use would not.
         """
         key = _group(address)
         failures = self._failures.get(key)
@@ -141,19 +141,21 @@ class Authenticator:
     async def identify(self, request: web.Request) -> Identity:
         """The caller; raises ErrorReply 401 or 429."""
         token = _read_bearer(request)
-        identity = await self._find(token)
+        address = request.remote or "unknown"
+        identity = await self._find(token, address)
         if identity is None:
-            address = request.remote or "unknown"
-            self.limiter.check(address)
             self.limiter.record(address)
             raise _unauthorized("this token is not valid", 'Bearer realm="geodns", error="invalid_token"')
         return identity
 
-    async def _find(self, token: str) -> Identity | None:
+    async def _find(self, token: str, address: str) -> Identity | None:
         # Hashes of equal length are compared, so that not even the length of the admin token shows.
         digest = hashlib.sha256(token.encode()).digest()
         if hmac.compare_digest(digest, hashlib.sha256(self.admin_token.encode()).digest()):
             return Identity("admin token", Role.ADMIN)
+        # Before the database: a flood of invented tokens would keep all its readers busy.
+        if digest not in self._confirmed:
+            self.limiter.check(address)
         try:
             identity = await self.look_up(token)
         except DatabaseUnavailable:

@@ -11,7 +11,8 @@ import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import dns.name
 import sqlalchemy as sa
@@ -27,6 +28,9 @@ from geodns.store.schema import head as head_table
 from geodns.store.schema import lineage_parents, lineages, list_changes, now, revisions, rrset_changes, rrsets, zone_changes, zones
 
 Name = dns.name.Name
+
+# Nothing is forgotten sooner: `retention.audit_days` is 1 at least, and half of that is left for clocks that differ.
+YOUTH: Final = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +207,20 @@ async def _read_names(owners: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[Name
 async def _remembers(session: Session, revision: int) -> bool:
     """Whether what a revision changed, and so all that came after it, is still there (`retention.py`), or there is nothing yet.
 
-    Every revision leaves a row in one of the tables but the one that began a lineage, after which a FULL is sent in any case.
+    Every revision leaves a row in one of the tables but the one that began a lineage, after which a FULL is sent in any case. The oldest
+    with rows is not trusted once it is old enough to be forgotten: half of it may be gone.
     """
     if await session.scalar(sa.select(head_table.c.revision)) < revision:
         return True
+    if not await _has_changes(session, revision, revision):
+        return False
+    at: datetime = await session.scalar(sa.select(revisions.c.at).where(revisions.c.revision == revision))
+    return at > now() - YOUTH or await _has_changes(session, 0, revision - 1)
+
+
+async def _has_changes(session: Session, first: int, last: int) -> bool:
     for table in (rrset_changes, zone_changes, list_changes):
-        if await session.scalar(sa.select(table.c.revision).where(table.c.revision == revision).limit(1)) is not None:
+        if await session.scalar(sa.select(table.c.revision).where(table.c.revision.between(first, last)).limit(1)) is not None:
             return True
     return False
 

@@ -30,8 +30,12 @@ from geodns.store.schema import (
     zone_changes,
 )
 
-# Rows of one table, or revisions, that one call removes: some tens of milliseconds of the one writer that SQLite has.
+# Rows of one table, or revisions, that one call removes: some tens of milliseconds of the one writer that SQLite has. (A revision has a
+# handful of rows, but one that imported or deleted a zone has as many as that zone.)
 ROWS: Final = 2000
+
+# An rrset within a revision, in the order of the primary key.
+_PLACE: Final = (rrset_changes.c.apex, rrset_changes.c.owner_key, rrset_changes.c.rtype)
 
 # A check that is no more, or a vantage that is: long enough for a node to be away over a holiday weekend and to find its states again.
 UNSEEN: Final = timedelta(days=7)
@@ -67,16 +71,26 @@ async def _forget_rows(session: Session, table: sa.Table, cutoff: datetime) -> i
 
 
 async def _forget_changes(session: Session, cutoff: datetime) -> int:
-    """All that a revision changed goes together and in the order of revisions: whoever finds a revision's changes finds all later ones."""
+    """In the order of revisions, so that whoever finds a revision's changes finds all later ones.
+
+    All that a revision changed goes together, unless it is more than one call removes: then it is the oldest, and goes piece by piece in
+    the order of its names; `history` takes an oldest revision that is past its youth for one that may lack some.
+    """
     tables = rrset_changes, zone_changes, list_changes
     firsts = [await session.scalar(sa.select(sa.func.min(table.c.revision))) for table in tables]
     first = min((revision for revision in firsts if revision is not None), default=None)
     if first is None:
         return 0
-    past = sa.select(sa.func.max(revisions.c.revision)).where(revisions.c.revision.between(first, first + ROWS), revisions.c.at < cutoff)
+    place = [rrset_changes.c.revision, *_PLACE]
+    kept = await session.row(sa.select(*place).order_by(*place).offset(ROWS).limit(1))  # the first rrset that is too much
+    bound = first + ROWS if kept is None else max(first, min(first + ROWS, kept.revision - 1))
+    past = sa.select(sa.func.max(revisions.c.revision)).where(revisions.c.revision.between(first, bound), revisions.c.at < cutoff)
     last: int | None = await session.scalar(past)
     if last is None:
         return 0
+    if kept is not None and kept.revision == first:
+        piece = sa.and_(rrset_changes.c.revision == first, sa.tuple_(*_PLACE) < sa.tuple_(kept.apex, kept.owner_key, kept.rtype))
+        return await _delete(session, rrset_changes.delete().where(piece))
     return sum([await _delete(session, table.delete().where(table.c.revision <= last)) for table in tables])
 
 

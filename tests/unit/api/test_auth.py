@@ -41,8 +41,10 @@ class Tokens:
     def __init__(self, **known: Role) -> None:
         self.known = known
         self.is_away = False
+        self.asked = 0
 
     async def look_up(self, token: str) -> Identity | None:
+        self.asked += 1
         if self.is_away:
             raise DatabaseUnavailable("away")
         role = self.known.get(token)
@@ -108,11 +110,23 @@ async def test_a_revoked_token_is_not_remembered() -> None:
         await authenticator.identify(ask("Bearer deploy"))
 
 
-async def test_behind_a_proxy_wrong_tokens_of_others_do_not_lock_out_right_ones() -> None:
+async def test_behind_a_proxy_wrong_tokens_of_others_do_not_lock_out_those_in_use() -> None:
     authenticator = Authenticator("admin-secret", Tokens(deploy=Role.WRITE).look_up, GuessLimiter(Clock()))
+    await authenticator.identify(ask("Bearer deploy"))
     statuses = [(await refusal(authenticator, "Bearer wrong")).status for _ in range(2 * GUESSES)]
     assert statuses == [401] * GUESSES + [429] * GUESSES
     assert (await authenticator.identify(ask("Bearer admin-secret"))).role is Role.ADMIN
+    assert (await authenticator.identify(ask("Bearer deploy"))).role is Role.WRITE
+
+
+async def test_a_flood_of_invented_tokens_does_not_reach_the_database() -> None:
+    clock, tokens = Clock(), Tokens(deploy=Role.WRITE)
+    authenticator = Authenticator("admin-secret", tokens.look_up, GuessLimiter(clock))
+    for number in range(3 * GUESSES):
+        await refusal(authenticator, f"Bearer invented{number}")
+    assert tokens.asked == GUESSES
+    assert (await refusal(authenticator, "Bearer deploy")).status == 429, "a stranger until it was confirmed once"
+    clock.now_s += GUESS_WINDOW_S
     assert (await authenticator.identify(ask("Bearer deploy"))).role is Role.WRITE
 
 

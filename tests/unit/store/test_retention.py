@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 import sqlalchemy as sa
 
+from geodns.settings import RetentionSettings
 from geodns.store import audit, events, health, history, overrides, retention
 from geodns.store.database import Database, Session
 from geodns.store.health import CheckRow, TransitionRow
 from geodns.store.overrides import StoredOverride
 from geodns.store.retention import Retention
 from geodns.store.schema import audit as audit_table
-from geodns.store.schema import check_states, now, revisions, rrset_changes, vantages
+from geodns.store.schema import check_states, now, revisions, rrset_changes, vantages, zone_changes
 from tests.unit.store.writing import ACTOR, a, change, create, upsert
 
 KEPT = Retention(timedelta(days=90), timedelta(days=400))
@@ -99,3 +101,37 @@ async def test_a_node_behind_what_is_remembered_is_told_everything(database: Dat
         assert await count(session, rrset_changes) == 1
         assert await history.holds(session, first), "a dataplane from back then is still one of ours"
         assert [entry.revision for entry in (await audit.list_entries(session)).items] == [head.revision]
+
+
+async def test_a_large_revision_goes_in_pieces_and_is_never_half_told(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "ROWS", 10)
+    async with database.read() as session:
+        before = await history.head(session)
+    await create(database, *(a(f"host{number}") for number in range(25)))
+    for number in range(4):
+        await change(database, upsert(a("www", f"192.0.2.{number}")))
+    await change(database, *(upsert(a(f"late{number}"), number) for number in range(25)))
+    await change(database, upsert(a("mail")))
+    async with database.write() as session:
+        await session.execute(revisions.update().values(at=now() - VERY_OLD))
+    left = []
+    forgotten = 1
+    while forgotten:
+        async with database.write() as session:
+            forgotten = await retention.forget(session, KEPT)
+        async with database.read() as session:
+            left.append((await count(session, rrset_changes), await count(session, zone_changes)))
+            assert await history.changed_owners_since(session, before.revision, limit=100) is None
+            for revision in range(before.revision + 1, before.revision + 7):
+                known = await history.changed_owners_since(session, revision, limit=100)
+                names = set() if known is None else {str(owner) for _, owner in known.owners}
+                assert known is None or "mail.example.com." in names, "whoever is told anything is told of all that came later"
+                if known is not None and revision < before.revision + 6:
+                    assert len([name for name in names if name.startswith("late")]) == 25
+    # Of the zone's 26 rrsets twice ten, the rest with the four small revisions; the large changeset likewise, the rest with the last one.
+    assert left == [(46, 1), (36, 1), (26, 0), (16, 0), (6, 0), (0, 0), (0, 0)]
+
+
+def test_nothing_is_forgotten_in_its_youth() -> None:
+    least = min(bound.ge for bound in RetentionSettings.model_fields["audit_days"].metadata if hasattr(bound, "ge"))
+    assert timedelta(days=least) > history.YOUTH
