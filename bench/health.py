@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bench.measure import give_precedence, own_cpu_ns, own_pss_mib, own_wait_ns
-from bench.servers import ROOT, hostless_description
+from bench.servers import ROOT, commit_of, hostless_description
 from tests.support.ending import end
 from tests.support.node import Node
 from tests.support.ports import free_port
@@ -223,6 +223,7 @@ def main() -> int:
     parser.add_argument("--together", type=int, default=2_000, help="servers that fall at once")
     parser.add_argument("--output", type=Path, help="where the report goes besides the terminal")
     arguments = parser.parse_args()
+    load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="geodns-bench-") as scratch:
         lines = measure(
             Path(scratch),
@@ -232,10 +233,9 @@ def main() -> int:
             singles=arguments.singles,
             together=arguments.together,
         )
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     head = [
-        f"geodns bench health, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit or 'unknown'}",
-        f"machine {hostless_description()}; load before and after {os.getloadavg()[2]:.1f}, {os.getloadavg()[0]:.1f}",
+        f"geodns bench health, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit_of()}",
+        f"machine {hostless_description()}; load before and after {load_before:.1f}, {os.getloadavg()[0]:.1f}",
         "",
     ]
     report = "\n".join([*head, *lines]) + "\n"
