@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -120,24 +121,23 @@ def test_of_three_vantages_those_that_are_cut_off_change_nothing_and_a_dead_serv
                 nodes.append(start_on(host, tmp_path / f"node{number}", {"example.com.yaml": zone}, settings))
             for node in nodes:
                 node.wait_ready()
-            watch = _Watch(nodes, everything)
-            for node in nodes:
-                wait_until(lambda node=node: _knows_all(node), within_s=30, what="three vantages that know every server")  # type: ignore[misc]
-            field.swallow(hosts[0])
-            watch.sees_no_change(1.5 * QUICK_DOWN_S)
-            assert [alarm(node) for node in nodes] == [True, False, False]
-            field.swallow(hosts[1])
-            watch.sees_no_change(1.5 * QUICK_DOWN_S)
-            assert [alarm(node) for node in nodes] == [True, True, False]
-            field.deliver(hosts[0])
-            field.deliver(hosts[1])
-            watch.sees_no_change(2.0)
-            assert [verdicts_changed(node) for node in nodes] == [0, 0, 0]
-            servers.tell(Manner.HANGS, [server_address(7)])
-            everything[owner(7)] = LAST_RESORT
-            took_s = wait_until(lambda: all(eye.look() == everything for eye in watch.eyes), within_s=15, what="the dead server's end")
-            print(f"with three vantages a dead server was out everywhere after {took_s:.1f} s")
-            watch.close()
+            with closing(_Watch(nodes, everything)) as watch:
+                for node in nodes:
+                    wait_until(lambda node=node: _knows_all(node), within_s=30, what="three vantages that know every server")  # type: ignore[misc]
+                field.swallow(hosts[0])
+                watch.sees_no_change(1.5 * QUICK_DOWN_S)
+                assert [alarm(node) for node in nodes] == [True, False, False]
+                field.swallow(hosts[1])
+                watch.sees_no_change(1.5 * QUICK_DOWN_S)
+                assert [alarm(node) for node in nodes] == [True, True, False]
+                field.deliver(hosts[0])
+                field.deliver(hosts[1])
+                watch.sees_no_change(2.0)
+                assert [verdicts_changed(node) for node in nodes] == [0, 0, 0]
+                servers.tell(Manner.HANGS, [server_address(7)])
+                everything[owner(7)] = LAST_RESORT
+                took_s = wait_until(lambda: all(eye.look() == everything for eye in watch.eyes), within_s=15, what="the dead server's end")
+                print(f"with three vantages a dead server was out everywhere after {took_s:.1f} s")
         finally:
             for node in nodes:
                 node.stop()

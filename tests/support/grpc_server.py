@@ -1,7 +1,7 @@
 """A real gRPC server with the gRPC project's own health service, in a process of its own; run as a program it is that process.
 
-Arguments: certificate and key for TLS, or none. It prints its port, and then takes lines on standard input: a service and its new status
-("example.Greeter NOT_SERVING"; "-" stands for the whole server). Each is acknowledged by a line.
+Arguments: its port, and certificate and key for TLS or nothing. It prints "up", and then takes lines on standard input: a service and its
+new status ("example.Greeter NOT_SERVING"; "-" stands for the whole server). Each is acknowledged by a line.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.support.ending import end
+from tests.support.ports import free_port
 
 WHOLE = "-"
 
@@ -38,19 +39,21 @@ class GrpcServer:
 @contextmanager
 def serving_grpc(certificate: tuple[Path, Path] | None = None) -> Iterator[GrpcServer]:
     """A server on loopback; services that nobody set are not known to it, and it as a whole is serving."""
-    arguments = [sys.executable, "-m", __name__, *(str(path) for path in certificate or ())]
+    port = free_port()
+    arguments = [sys.executable, "-m", __name__, str(port), *(str(path) for path in certificate or ())]
     process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        yield GrpcServer(int(process.stdout.readline()), process.stdin, process.stdout)
+        assert process.stdout.readline() == b"up\n", "the gRPC server did not start"
+        yield GrpcServer(port, process.stdin, process.stdout)
     finally:
         process.stdin.close()
         end(process)
         process.stdout.close()
 
 
-def _serve(files: list[str]) -> None:
+def _serve(port: str, *files: str) -> None:
     import grpc
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
@@ -59,11 +62,11 @@ def _serve(files: list[str]) -> None:
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     if files:
         certificate, key = (Path(file).read_bytes() for file in files)
-        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
+        server.add_secure_port(f"127.0.0.1:{port}", grpc.ssl_server_credentials([(key, certificate)]))
     else:
-        port = server.add_insecure_port("127.0.0.1:0")
+        server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
-    sys.stdout.write(f"{port}\n")
+    sys.stdout.write("up\n")
     sys.stdout.flush()
     for line in sys.stdin:
         service, status = line.split()
@@ -74,4 +77,4 @@ def _serve(files: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1:])
+    _serve(*sys.argv[1:])

@@ -14,6 +14,8 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 
+from tests.support.ports import free_port
+
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -36,9 +38,10 @@ async def serving(conversation: Conversation, tls: ssl.SSLContext | None = None,
             del conversations[task]
             writer.close()
 
-    server = await asyncio.start_server(converse, address, 0, ssl=tls)
+    port = free_port(address)
+    server = await asyncio.start_server(converse, address, port, ssl=tls)
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield port
     finally:
         server.close()
         for writer in conversations.values():
@@ -113,18 +116,21 @@ def _endless(start: bytes, part: bytes) -> Conversation:
 @asynccontextmanager
 async def refusing() -> AsyncIterator[int]:
     """A port that was open a moment ago: a killed process. It stays bound, so that nobody else gets it."""
+    port = free_port()
     with socket.socket() as bound:
-        bound.bind((ADDRESS, 0))
-        yield bound.getsockname()[1]
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((ADDRESS, port))
+        yield port
 
 
 @asynccontextmanager
 async def black_hole() -> AsyncIterator[int]:
     """Connection attempts get no reply at all: the backlog is full, and Linux then drops the SYN."""
     with socket.socket() as listener:
-        listener.bind((ADDRESS, 0))
+        port = free_port()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((ADDRESS, port))
         listener.listen(0)
-        port: int = listener.getsockname()[1]
         fillers = [socket.socket() for _ in range(4)]
         try:
             for filler in fillers:

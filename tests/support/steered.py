@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dns.flags
 import dns.message
@@ -14,6 +14,8 @@ import dns.rdatatype
 ZONE = "example.com"
 LAST_RESORT = "192.0.2.1"
 ROUND_S = 0.5
+ROUNDS = 20
+"""A machine that stands still for seconds is no claim about the node."""
 
 
 def steered_zone(addresses: Sequence[str], port: int, *, rtype: str = "A", last_resort: str = LAST_RESORT, geodns: str = "{}") -> str:
@@ -33,31 +35,36 @@ class Eye:
     def __init__(self, host: str, port: int, names: Sequence[str], rtype: str = "A") -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.connect((host, port))
-        self._queries = {number: (name, dns.message.make_query(name, rtype, id=number + 1)) for number, name in enumerate(names)}
+        self._queries = {name: dns.message.make_query(name, rtype).to_wire() for name in names}
+        self._first_id = 0
 
     def close(self) -> None:
         """Looks no more."""
         self._socket.close()
 
     def look(self) -> dict[str, str]:
-        """The first address of every name that was answered within half a second; asked again once where nothing came."""
+        """The first address of every name; asked again every half a second where nothing came, and left out after ten."""
         found: dict[str, str] = {}
-        for _ in range(2):
-            asked = [query for name, query in self._queries.values() if name not in found]
-            for query in asked:
-                self._socket.send(query.to_wire())
-            self._collect(found, time.monotonic() + ROUND_S)
+        # Ids of its own for each look: a late reply to an earlier one tells what was.
+        self._first_id += len(self._queries)
+        ids = {(self._first_id + number) & 0xFFFF: name for number, name in enumerate(self._queries)}
+        for _ in range(ROUNDS):
+            for query_id, name in ids.items():
+                if name not in found:
+                    self._socket.send(query_id.to_bytes(2) + self._queries[name][2:])
+            self._collect(found, ids, time.monotonic() + ROUND_S)
             if len(found) == len(self._queries):
                 break
         return found
 
-    def _collect(self, found: dict[str, str], end_s: float) -> None:
+    def _collect(self, found: dict[str, str], ids: Mapping[int, str], end_s: float) -> None:
         while len(found) < len(self._queries) and (left_s := end_s - time.monotonic()) > 0:
             if not select.select([self._socket], [], [], left_s)[0]:
                 return
             reply = dns.message.from_wire(self._socket.recv(4096))
             assert reply.flags & dns.flags.AA
-            found[self._queries[reply.id - 1][0]] = str(reply.answer[0][0]) if reply.answer else ""
+            if reply.id in ids:
+                found[ids[reply.id]] = str(reply.answer[0][0]) if reply.answer else ""
 
 
 def owner(number: int) -> str:

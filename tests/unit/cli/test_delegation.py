@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import dnslib
@@ -11,6 +12,7 @@ import pytest
 
 from geodns.cli.delegation import Examiner, Findings, Internet, Said, Server, parse_server, to_json
 from geodns.errors import InvalidInput
+from tests.support.ports import free_port
 
 ZONE = "lb.example.org."
 NODE = Server("", "127.0.0.1", 5300)
@@ -145,15 +147,14 @@ class Referral(dnslib.server.BaseResolver):  # type: ignore[misc] # dnslib ships
 @pytest.fixture
 def parent_port() -> Iterator[int]:
     """The port of a parent on loopback, over UDP and TCP."""
-    udp = dnslib.server.DNSServer(Referral(), address="127.0.0.1", port=0)
-    port = udp.server.socket.getsockname()[1]
-    tcp = dnslib.server.DNSServer(Referral(), address="127.0.0.1", port=port, tcp=True)
-    for server in (udp, tcp):
-        server.start_thread()
-    yield port
-    for server in (udp, tcp):
-        server.stop()
-        server.server.server_close()
+    port = free_port()
+    with ExitStack() as stack:  # a server is closed even when the next cannot be made
+        for tcp in (False, True):
+            server = dnslib.server.DNSServer(Referral(), address="127.0.0.1", port=port, tcp=tcp)
+            stack.callback(server.server.server_close)
+            server.start_thread()
+            stack.callback(server.stop)
+        yield port
 
 
 def test_the_real_sockets_follow_truncation_and_read_a_referral(parent_port: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import socket
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -64,12 +63,10 @@ async def all_over_tcp(server: str, directory: Path) -> AsyncIterator[Sequence[C
 @asynccontextmanager
 async def all_over_udp(reply: Reply | None, directory: Path) -> AsyncIterator[Sequence[Check]]:
     """A server that replies so, None = a closed port; and both protocols that ask it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
-        closed.bind((ADDRESS, 0))
-        port: int = closed.getsockname()[1]
+    port = free_port()
     async with AsyncExitStack() as stack:
         if reply is not None:
-            port = await stack.enter_async_context(replying(reply))
+            await stack.enter_async_context(replying(reply, port))
         yield [
             Check(Protocol.UDP, ADDRESS, port, expect=Expect(send=PING.decode(), body="pong")),
             Check(Protocol.DNS, ADDRESS, port, question=QUESTION),
@@ -123,7 +120,7 @@ async def others(directory: Path) -> AsyncIterator[Sequence[Check]]:
         Check(Protocol.ICMP, ADDRESS, None),
         Check(Protocol.ICMP, "::1", None),
         Check(Protocol.PUSH, ADDRESS, None),
-        Check(Protocol.TCP, "192.0.2.1.example.invalid.", 80),
+        Check(Protocol.TCP, "localhost.", free_port()),
     ]
 
 
