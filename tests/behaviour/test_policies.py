@@ -21,6 +21,8 @@ from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 WEB = "127.0.0.41"
+# Health and overrides reach the answers in milliseconds; this is for a machine that is busy with other suites.
+PATIENCE_S = 30
 
 # Where the clients of the cases are: DE, US and AU, the last in an autonomous system of its own. The sender of dig is in DE over IPv4 and
 # nowhere over IPv6.
@@ -346,8 +348,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, web: Nginx) -> Iterator[Node]
     node = Node(directory / "node", zones=zones, settings={"GEO_DATABASES": str(database)})
     node.settings["DNS_LISTEN"] = f"127.0.0.1:{node.dns_port},[::1]:{node.dns_port}"
     node.start()
-    listed = node.put("/api/v1/lists/partners", {"prefixes": ["198.51.100.0/24", "2001:db8:77::/48"]})
-    assert listed.body["applied"], listed
+    node.wait_served(node.put("/api/v1/lists/partners", {"prefixes": ["198.51.100.0/24", "2001:db8:77::/48"]}))
     yield node
     node.stop()
 
@@ -477,7 +478,7 @@ def test_sticky_clients_keep_their_value_and_both_families_their_site(node: Node
 def test_a_sticky_client_returns_to_its_value(node: Node) -> None:
     (home,) = ask(node, f"sticky A {DE}").values
     with_override(node, f"value/{home}", "down", lambda: home not in draws(node, f"sticky A {DE}", 3))
-    wait_until(lambda: ask(node, f"sticky A {DE}").values == [home], within_s=5)
+    wait_until(lambda: ask(node, f"sticky A {DE}").values == [home], within_s=PATIENCE_S)
 
 
 def test_nodata_of_a_policy_has_a_short_negative_ttl(node: Node) -> None:
@@ -506,7 +507,7 @@ def with_override(node: Node, target: str, state: str, claim: Callable[[], bool]
     put = node.put(f"/api/v1/overrides/{target}", body)
     assert put.status == 201, put.body
     try:
-        wait_until(claim, within_s=5, what=f"{state} on {target}")
+        wait_until(claim, within_s=PATIENCE_S, what=f"{state} on {target}")
     finally:
         assert node.request("DELETE", f"/api/v1/overrides/{target}").status == 200
 
@@ -536,15 +537,15 @@ def test_an_override_is_the_last_word(node: Node, target: str, state: str, quest
         values = set(ask(node, question).values)
         return bool(values) and values <= set(expected.split())
 
-    wait_until(lambda: answers(before), within_s=5, what="the answer before")
+    wait_until(lambda: answers(before), within_s=PATIENCE_S, what="the answer before")
     with_override(node, target, state, lambda: answers(meanwhile))
-    wait_until(lambda: answers(before), within_s=5, what="the answer afterwards")
+    wait_until(lambda: answers(before), within_s=PATIENCE_S, what="the answer afterwards")
 
 
 def test_the_more_specific_override_wins(node: Node) -> None:
     down = {"state": "down", "reason": "a test"}
     assert node.put("/api/v1/overrides/record/by-pool.example.com/A", down).status == 201
-    wait_until(lambda: ask(node, "by-pool A").values == ["192.0.2.1"], within_s=5)
+    wait_until(lambda: ask(node, "by-pool A").values == ["192.0.2.1"], within_s=PATIENCE_S)
     with_override(node, "value/192.0.2.16", "up", lambda: ask(node, "by-pool A").values == ["192.0.2.16"])
     with_override(node, "pool/by-pool.example.com/A/b", "up", lambda: ask(node, "by-pool A").values == ["192.0.2.17"])
     assert node.request("DELETE", "/api/v1/overrides/record/by-pool.example.com/A").status == 200
@@ -555,11 +556,10 @@ def test_an_override_that_will_end_shortens_the_ttl(node: Node) -> None:
 
     def is_short() -> bool:
         answer = ask(node, "by-value A")
-        (ttl,) = answer.ttls
-        return answer.values == ["192.0.2.12"] and 5 <= ttl <= 120
+        return answer.values == ["192.0.2.12"] and all(5 <= ttl <= 120 for ttl in answer.ttls)
 
     with_override(node, "value/192.0.2.11", "down", is_short, datetime.now(UTC) + timedelta(seconds=120))
-    wait_until(lambda: ask(node, "by-value A").ttls == {300}, within_s=5)
+    wait_until(lambda: ask(node, "by-value A").ttls == {300}, within_s=PATIENCE_S)
 
 
 def test_serve_all_serves_what_health_calls_down(node: Node) -> None:
@@ -576,15 +576,15 @@ def test_serve_all_serves_what_health_calls_down(node: Node) -> None:
             }
         },
     }
-    assert node.put("/api/v1/zones/example.com/records/hopeless/A", record).status == 201
+    node.wait_served(node.put("/api/v1/zones/example.com/records/hopeless/A", record))
 
     def is_down() -> bool:
         found = node.get("/api/v1/endpoints?state=down").body["items"]
         return sum("hopeless" in str(endpoint) for endpoint in found) == 2
 
     wait_until(is_down, within_s=20, what="two endpoints down")
-    wait_until(lambda: set(ask(node, "hopeless A").values) == {WEB, "127.0.0.42"}, within_s=5)
-    assert node.request("DELETE", "/api/v1/zones/example.com/records/hopeless/A").status == 200
+    wait_until(lambda: set(ask(node, "hopeless A").values) == {WEB, "127.0.0.42"}, within_s=PATIENCE_S)
+    node.wait_served(node.request("DELETE", "/api/v1/zones/example.com/records/hopeless/A"))
 
 
 def test_health_takes_a_value_away_and_status_and_operator_stand_above_it(node: Node, web: Nginx) -> None:
@@ -596,4 +596,4 @@ def test_health_takes_a_value_away_and_status_and_operator_stand_above_it(node: 
     pinned = ask(node, "pinned A")
     assert (pinned.values, pinned.ttls) == ([WEB], {60}), "status: up"
     with_override(node, f"value/{WEB}", "up", lambda: ask(node, "live A").values == [WEB])
-    wait_until(lambda: ask(node, "live A").values == ["192.0.2.81"], within_s=5)
+    wait_until(lambda: ask(node, "live A").values == ["192.0.2.81"], within_s=PATIENCE_S)

@@ -57,8 +57,9 @@ class Truth:
 
     def is_changing_to(self, value: str) -> None:
         """From now on both are right."""
-        self._before, self._now = self._now, _packed(value)
+        # First, because the load judges meanwhile: what is right now may not be wrong between these lines.
         self._reported_s = float("inf")
+        self._before, self._now = self._now, _packed(value)
 
     def has_changed(self) -> None:
         """Whatever is asked from now on gets the new value."""
@@ -153,10 +154,9 @@ def swap_database(node: Node, files: Files, truth: Truth, country: str) -> None:
 
 
 def swap_list(node: Node, truth: Truth, value: str) -> None:
-    """Replaces the list; the reply to the write says that it is in force."""
+    """Replaces the list and returns when it is said to be in force, which the reply to the write mostly does."""
     truth.is_changing_to(value)
-    reply = node.put("/api/v1/lists/clients", {"prefixes": LISTS[value]})
-    assert reply.body["applied"], reply
+    node.wait_served(node.put("/api/v1/lists/clients", {"prefixes": LISTS[value]}))
     truth.has_changed()
 
 
@@ -186,7 +186,7 @@ class Bench:
         node = make_node(zones={"example.com.yaml": ZONE}, settings={"GEO_DATABASES": str(files.in_place)})
         node.start()
         wait_until(lambda: node.dig("placed.example.com").values == ["192.0.2.2"], within_s=20, what="the first database")
-        assert node.put("/api/v1/lists/clients", {"prefixes": LISTS["192.0.2.5"]}).body["applied"]
+        node.wait_served(node.put("/api/v1/lists/clients", {"prefixes": LISTS["192.0.2.5"]}))
         return cls(node, files)
 
     def swap(self, rounds: int, rate: int) -> None:

@@ -64,7 +64,9 @@ class Flood:
 
     def __init__(self, node: Node) -> None:
         rate = FLOOD_QPS // len(FLOODERS)
-        self._loads = [Load(node.dns_port, NAME, source=source, rate=rate, judge=is_whole, patience_s=0.5) for source in FLOODERS]
+        self._loads = [
+            Load(node.dns_port, NAME, source=source, rate=rate, judge=is_whole, patience_s=0.5, window=None) for source in FLOODERS
+        ]
         self.result: Flooded | None = None
 
     @contextlib.contextmanager

@@ -5,7 +5,9 @@ The merged maps themselves are proved in `engine/src/location/matcher.rs`, for b
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,8 @@ from tests.support.steered_plane import Message, Plane, Question, running_plane
 from tests.support.steering_worlds import Document
 
 SEED = 4096
-BATCH = 256
+# Until every map of a country database is merged, on a machine that is busy besides. Scopes are longer before, decisions the same.
+MERGED_S = 60.0
 ROOT = Path(__file__).parents[2]
 # What `make geo-db` brings. Where it is missing the synthetic database stands for it.
 COUNTRY_DATABASE = ROOT / "var" / "geo-whois-asn-country.mmdb"
@@ -52,10 +55,7 @@ def world_of(records: dict[str, Document], *databases: Document) -> Document:
 
 
 async def ask(plane: Plane, name: str, clients: Sequence[str]) -> list[Message]:
-    replies: list[Message] = []
-    for start in range(0, len(clients), BATCH):
-        replies += await plane.ask([Question(f"{name}.example.com", "A", client) for client in clients[start : start + BATCH]])
-    return replies
+    return await plane.ask([Question(f"{name}.example.com", "A", client) for client in clients])
 
 
 def decided(reply: Message) -> int:
@@ -232,9 +232,15 @@ async def test_the_mean_scope_is_within_one_bit_of_the_optimum(tmp_path: Path, f
 async def check_mean(plane: Plane, name: str, optimum: Intervals[int], drawn: Sequence[int]) -> None:
     bits = BITS[optimum.family]
     clients = [f"{IPv4Address(address) if bits == 32 else IPv6Address(address)}/{bits}" for address in drawn]
-    replies = await ask(plane, name, clients)
-    assert [decided(reply) for reply in replies] == [optimum.at(address) for address in drawn]
-    told = sum(reply.scope or 0 for reply in replies) / len(drawn)
+    rules = [optimum.at(address) for address in drawn]
     best = sum(optimum.shortest_prefix(address) for address in drawn) / len(drawn)
+    deadline = time.monotonic() + MERGED_S
+    while True:
+        replies = await ask(plane, name, clients)
+        assert [decided(reply) for reply in replies] == rules
+        told = sum(reply.scope or 0 for reply in replies) / len(drawn)
+        if told <= best + 1 or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(0.1)
     print(f"IPv{optimum.family}, {name}: mean scope {told:.3f}, optimum {best:.3f}, of {len(drawn)} addresses")
     assert best <= told <= best + 1

@@ -13,6 +13,9 @@ from types import TracebackType
 
 import dns.message
 
+# Queries under way at a time: a receive buffer holds them all, on either side.
+WINDOW = 128
+
 
 @dataclass(slots=True)
 class Tally:
@@ -32,8 +35,9 @@ class Tally:
 class Load:
     """Sends `rate` queries a second for one name from one socket at `source` while the `with` block runs, each with an id of its own.
 
-    A reply that `judge` refuses, given it and the monotonic time at which it was asked for, counts as wrong. After the block every query
-    had `patience_s` to be answered.
+    At most `window` queries wait for a reply: whoever was kept from sending catches up in small bursts, and sends no more once so many
+    are lost. None is for floods, whose replies are meant to be dropped. A reply that `judge` refuses, given it and the monotonic time at
+    which it was asked for, counts as wrong. After the block every query had `patience_s` to be answered.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Load:
         rate: int = 2000,
         judge: Callable[[bytes, float], bool] | None = None,
         patience_s: float = 2.0,
+        window: int | None = WINDOW,
     ) -> None:
         self.tally = Tally()
         self._question = dns.message.make_query(name, rtype).to_wire()[2:]
@@ -54,6 +59,7 @@ class Load:
         self._rate = rate
         self._judge = judge
         self._patience_s = patience_s
+        self._window = window
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
 
@@ -80,9 +86,9 @@ class Load:
             selector.register(sock, selectors.EVENT_READ)
             while not self._stop.is_set():
                 due = int((time.monotonic() - start) * self._rate)
-                while self.tally.sent < due:
+                while self.tally.sent < due and (self._window is None or len(pending) < self._window):
                     self._send(sock, pending)
-                    # Whoever was kept from sending for a while sends many at once; the socket holds some hundreds of replies.
+                    # A flood has no window, and the socket holds some hundreds of replies.
                     if self.tally.sent % 64 == 0:
                         self._receive(sock, pending)
                 if selector.select(0.001):

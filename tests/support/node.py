@@ -178,6 +178,17 @@ class Node:
         """PUT."""
         return self.request("PUT", path, body)
 
+    def wait_served(self, written: Response, *, within_s: float = 60.0) -> None:
+        """Waits until a write is served: on a busy machine that may be after its response (202)."""
+        assert written.status in (200, 201, 202), written
+        if not written.body["applied"]:
+            wanted = written.body["revision"]
+            wait_until(
+                lambda: (self.get("/api/v1/status").body["dataplane"]["revision"] or 0) >= wanted,
+                within_s=within_s,
+                what=f"revision {wanted} in force",
+            )
+
     def dig(self, name: str, rtype: str = "A", *options: str) -> Answer:
         """The real dig against this node."""
         return dig(self.dns_port, name, rtype, *options, server=self.address)
