@@ -237,12 +237,13 @@ class Simulator:
         if not named:
             sentence = "no steered record has what is assumed something of"
             raise InvalidInput([Problem("/assume", "names-nothing", sentence)], sentence)
-        chosen = sorted(named)[:MAX_RECORDS]
+        chosen = set(sorted(named)[:MAX_RECORDS])
         owners = {names.parse_name(record.rpartition("/")[0], None) for record in chosen}
         enclosing = await zones.find_enclosing(session, owners)
         found = await records.steered_at(session, sorted((apex, owner) for owner, apex in enclosing.items()))
         both = [(stored, watch(stored)) for stored in found]
-        both = [(stored, watched) for stored, watched in both if watched.key[1] in named]
+        # An owner has records of other types too, which nothing is assumed of or which are left out.
+        both = [(stored, watched) for stored, watched in both if watched.key[1] in chosen]
         lists_of = frozenset(_lists_of(stored.rrset for stored, _ in both))
         before = [_as_item(stored) for stored, _ in both]
         return _Sides(before, [], [watched for _, watched in both], None, lists_of, len(named) - len(chosen), [])

@@ -14,12 +14,19 @@ import pytest
 
 from geodns.control import simulation
 from geodns.control.binary import BINARY_VARIABLE
-from geodns.control.simulation import RUNNING, WAITING, Question, Simulator
+from geodns.control.overlay import Overlay, OverrideKind
+from geodns.control.simulation import RUNNING, WAITING, Assumed, Question, Simulator
 from geodns.control.statedir import StateDirectory
+from geodns.control.targets import watch
 from geodns.errors import Busy, DataplaneUnavailable, InvalidInput, NotFound
 from geodns.model import names
 from geodns.model.findings import STRICT
+from geodns.model.record import ZoneContents
+from geodns.model.records import parse_record
+from geodns.store import changes, records
+from geodns.store.audit import Actor
 from geodns.store.database import Database
+from geodns.store.requests import ChangeRecords, CreateZone, Upsert, WritePolicy
 from tests.support.waiting import wait_until
 
 Install = Callable[[str], None]
@@ -38,9 +45,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     return put
 
 
-def make_simulator(tmp_path: Path, database: Database | None = None) -> Simulator:
-    """One whose parts are never reached, but for the database where it is given."""
-    nothing = cast(Any, SimpleNamespace(overlay=None, frozen=None))
+def make_simulator(tmp_path: Path, database: Database | None = None, overlay: Overlay | None = None) -> Simulator:
+    """One whose parts are never reached, but for the database and the overlay where they are given."""
+    nothing = cast(Any, SimpleNamespace(overlay=overlay, frozen=None))
     return Simulator(cast(Database, database), nothing, nothing, nothing, StateDirectory(tmp_path), STRICT, {})
 
 
@@ -105,3 +112,34 @@ async def test_a_name_outside_our_zones_is_not_found(tmp_path: Path, database: D
         await make_simulator(tmp_path, database).run(Question(names.parse_name("www.example.com", None)))
     with pytest.raises(InvalidInput, match="nothing to simulate"):
         await make_simulator(tmp_path, database).run(Question(None))
+
+
+def steered(value: str) -> dict[str, Any]:
+    """A record with one value, which is in Frankfurt."""
+    return {
+        "ttl": 30,
+        "values": [value],
+        "dynamic": {"pools": {"all": {"values": [{"value": value}]}}, "rules": [{"pool": "all"}]},
+        "octodns": {"geodns": {"healthcheck": "off", "values": {value: {"site": "fra"}}}},
+    }
+
+
+async def test_a_record_that_is_counted_as_left_out_is_left_out(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its owner is that of a record which is not, by another type."""
+    monkeypatch.setattr(simulation, "MAX_RECORDS", 1)
+    apex = names.parse_zone_name("example.com")
+    both = tuple(Upsert("www", rtype, steered(value)) for rtype, value in (("A", "192.0.2.1"), ("AAAA", "2001:db8::1")))
+    nameservers = parse_record(apex, apex, {"type": "NS", "values": ["ns1.example.net."]}).rrset
+    assert nameservers is not None
+    for request in (CreateZone(ZoneContents(apex, (nameservers,))), ChangeRecords(apex, both)):
+        await changes.commit(database, request, Actor("test"), WritePolicy())
+    overlay = Overlay()
+    question = Question(None, assumptions={(OverrideKind.SITE, "fra"): Assumed.DOWN})
+    async with database.read() as session:
+        stored = await records.steered_at(session, [(apex, names.parse_name("www.example.com", None))])
+        overlay.put_places(place for each in stored for place in watch(each).places)
+        sides = await make_simulator(tmp_path, database, overlay)._gather_named(session, question)
+    assert [watched.key[1] for watched in sides.watched] == ["www.example.com/A"]
+    assert (len(sides.before), sides.left_out) == (1, 1)
