@@ -44,7 +44,12 @@ TOKENS = {role: f"token-of-{role.value}" for role in Role}
 
 def explanation(name: str, rtype: str, client: str) -> dict[str, Any]:
     """What a dataplane without zones says (docs/explain.md)."""
-    nowhere: dict[str, Any] = {"country": None, "continent": None, "subdivisions": [], "asn": None, "from": {"country": None, "asn": None}}
+    nowhere: dict[str, Any] = {
+        **dict.fromkeys(("country", "continent", "asn", "latitude", "longitude")),
+        "subdivisions": [],
+        "from": dict.fromkeys(("country", "continent", "subdivisions", "asn", "coordinates")),
+        "databases": [],
+    }
     return {
         "question": {"name": name, "type": rtype},
         "client": {"address": client, "prefix": 32, "seen_as": "sender", "location": nowhere},
