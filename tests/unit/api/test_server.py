@@ -15,9 +15,8 @@ from unittest.mock import Mock
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import make_mocked_request
-from structlog.testing import capture_logs
 
-from geodns.api import server
+from geodns.api import binding, server
 from geodns.api.app import make_app, make_metrics_app
 from geodns.api.binding import describe_errors
 from geodns.api.listener import bind
@@ -25,6 +24,7 @@ from geodns.api.tls import Certificate
 from geodns.errors import StartupError
 from geodns.settings import ListenAddress, Settings
 from tests.support.certificates import Authority
+from tests.support.logs import logged_by
 from tests.unit.api.conftest import ADMIN, Api, StoreNode
 
 LOOPBACK = ListenAddress("127.0.0.1", 0)
@@ -133,7 +133,7 @@ async def test_a_client_that_hangs_up_in_its_request_is_no_error(hung_up: bool, 
 
     transport = Mock(is_closing=Mock(return_value=hung_up))
     request = make_mocked_request("PUT", "/api/v1/zones/example.com/records/www/A", transport=transport, writer=Mock(output_size=0))
-    with capture_logs() as logs, pytest.raises(ConnectionResetError) if hung_up else nullcontext():
+    with logged_by(binding) as logs, pytest.raises(ConnectionResetError) if hung_up else nullcontext():
         await describe_errors(request, read_on)
     assert [entry["log_level"] for entry in logs if entry["log_level"] != "debug"] == logged
 

@@ -12,9 +12,8 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from structlog.testing import capture_logs
 
-from geodns.control import loops, privileges
+from geodns.control import logtail, loops, privileges
 from geodns.control.binary import find_binary, make_command
 from geodns.control.configuration import Configuration, describe_access
 from geodns.control.logtail import LogTail
@@ -26,6 +25,7 @@ from geodns.publish.client import LinkClient, open_link
 from geodns.publish.frames import Ownership, Role
 from geodns.settings import Settings
 from tests.support.fake_dataplane import FakeDataplane
+from tests.support.logs import logged_by
 
 
 async def test_a_loop_that_fails_is_logged_and_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ async def test_a_loop_that_fails_is_logged_and_begins_anew(monkeypatch: pytest.M
         again.set()
         await asyncio.Event().wait()
 
-    with capture_logs() as logs:
+    with logged_by(loops) as logs:
         async with asyncio.TaskGroup() as group, asyncio.timeout(5):
             running = group.create_task(keep_running("test", fail_twice))
             await again.wait()
@@ -88,7 +88,7 @@ def test_the_dataplanes_lines_become_ours_and_old_ones_are_not_repeated(tmp_path
     tail = LogTail(path)
     with path.open("a") as file:
         file.write('{"timestamp":"2026-01-01T00:00:00Z","level":"warning","message":"the disk is full","path":"/x"}\nplain\npart')
-    with capture_logs() as logs:
+    with logged_by(logtail) as logs:
         tail.pass_on()
         with path.open("a") as file:
             file.write("ial\n[not json\n")
@@ -108,7 +108,7 @@ def test_a_large_log_is_emptied_once_it_was_read(tmp_path: Path, monkeypatch: py
     path = tmp_path / "log"
     tail = LogTail(path)
     path.write_text("x" * 99 + "\nlast\n")
-    with capture_logs() as logs:
+    with logged_by(logtail) as logs:
         tail.pass_on()
         assert path.stat().st_size == 0
         path.write_text("next\n")
