@@ -137,6 +137,18 @@ def test_an_older_backup_is_not_published(make_node: MakeNode, tmp_path: Path) -
     wait_until(lambda: ask_quietly(node.dns_port, "late.example.com") == [], within_s=5, what="the adopted history on the wire")
 
 
+def assert_refused(node: Node) -> None:
+    """Writes answer 409 and none is ever taken. Amid the look that finds out what the file is, one may meet its lock: 503, to be sent again."""
+    statuses = []
+
+    def is_refused() -> bool:
+        statuses.append(node.put("/api/v1/zones/example.com/records/x/A", {"value": "192.0.2.1"}).status)
+        return statuses[-1] == 409
+
+    wait_until(is_refused, within_s=20, what="the refusal of a foreign history")
+    assert set(statuses) <= {409, 503}, statuses
+
+
 def test_an_empty_database_under_a_served_state_changes_nothing(make_node: MakeNode) -> None:
     node = make_node(zones={"example.com.yaml": ZONE})
     node.start()
@@ -147,7 +159,7 @@ def test_an_empty_database_under_a_served_state_changes_nothing(make_node: MakeN
     assert upgraded.returncode == 0, upgraded.stdout + upgraded.stderr
     node.start()
     assert serves(node)
-    assert node.put("/api/v1/zones/example.com/records/x/A", {"value": "192.0.2.1"}).status == 409
+    assert_refused(node)
     assert serves(node)
 
 
@@ -161,15 +173,7 @@ def test_an_empty_database_file_under_a_served_state_is_a_foreign_history(make_n
     node.start()
     assert serves(node)
 
-    # Amid the look that finds out what the file is, a write may meet its lock: 503, to be sent again.
-    statuses = []
-
-    def is_refused() -> bool:
-        statuses.append(node.put("/api/v1/zones/example.com/records/x/A", {"value": "192.0.2.1"}).status)
-        return statuses[-1] == 409
-
-    wait_until(is_refused, within_s=20, what="the refusal of a foreign history")
-    assert set(statuses) <= {409, 503}, statuses
+    assert_refused(node)
     with contextlib.closing(sqlite3.connect(database(node))) as connection:
         assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,), "nothing is made in it"
 
