@@ -138,7 +138,7 @@ def test_an_older_backup_is_not_published(make_node: MakeNode, tmp_path: Path) -
 
 
 def assert_refused(node: Node) -> None:
-    """Writes answer 409 and none is ever taken. Amid the look that finds out what the file is, one may meet its lock: 503, to be sent again."""
+    """Writes answer 409 and none is ever taken. One may meet the lock of the first look at the file: 503, to be sent again."""
     statuses = []
 
     def is_refused() -> bool:
