@@ -10,6 +10,7 @@ import ctypes
 import os
 import pwd
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -67,7 +68,9 @@ def hand_over(directory: Path, uid: int, gid: int) -> None:
     os.chown(directory, uid, gid)
     for folder, names, files in os.walk(directory):
         for name in (*names, *files):
-            os.chown(Path(folder) / name, uid, gid, follow_symlinks=False)
+            # The dataplane runs already: what it writes beside a file and renames into place may be gone by now.
+            with suppress(FileNotFoundError):
+                os.chown(Path(folder) / name, uid, gid, follow_symlinks=False)
 
 
 def _keep_bind_capability() -> None:

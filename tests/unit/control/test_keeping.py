@@ -185,6 +185,12 @@ print(os.getuid(), os.geteuid(), status["CapEff"], child, os.stat(sys.argv[1] + 
 """
 
 
+def test_a_file_that_the_dataplane_renames_meanwhile_hinders_no_handing_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "base").touch()
+    monkeypatch.setattr(os, "walk", lambda directory: [(str(directory), [], ["base.new", "base"])])
+    privileges.hand_over(tmp_path, os.getuid(), os.getgid())
+
+
 def test_root_is_left_for_good_with_one_capability_for_the_dataplane() -> None:
     # Not below pytest's own directory, which another user may not even enter.
     with tempfile.TemporaryDirectory() as name:
