@@ -93,8 +93,8 @@ async def upgrade(url: str, *, migrate: bool = True) -> Upgraded:
             f"the database {location} has {'an older' if found is SchemaState.OLDER else 'no'} schema and database.migrate is false",
             hint="geodns db upgrade",
         )
-    if found is SchemaState.ABSENT:
-        _create_file(location)
+    if location.path is not None and found in (SchemaState.ABSENT, SchemaState.EMPTY):
+        _make_file(location.path)
     engine = make_engine(location, pool_size=1, lock_s=_MIGRATION_S)
     try:
         async with engine.begin() as connection:
@@ -173,16 +173,17 @@ def _too_new(location: Location) -> SchemaTooNew:
     return SchemaTooNew(f"the database {location} was migrated by a newer geodns; this one knows schema {SCHEMA_VERSION}")
 
 
-def _create_file(location: Location) -> None:
-    """An empty file that only its owner reads: it will hold secrets."""
-    path = location.path
-    if path is None:
-        return
+def _make_file(path: Path) -> None:
+    """An empty file in WAL mode that only its owner reads: it will hold secrets. One that is there keeps its mode and its contents."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
     except OSError as error:
-        raise DatabaseUnavailable(f"the database {location} cannot be made: {error.strerror}") from error
+        raise DatabaseUnavailable(f"the database {path} cannot be made: {error.strerror}") from error
+    except sqlite3.Error as error:
+        raise DatabaseUnavailable(f"the database {path} cannot be made: {error}") from error
 
 
 def _copy(path: Path, version: str) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import stat
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,6 +51,38 @@ async def test_looking_at_an_absent_file_makes_none(sqlite_url: str) -> None:
         await database.check()
     await database.close()
     assert await migrate.schema_state(sqlite_url) is SchemaState.ABSENT
+
+
+async def test_looks_at_an_empty_file_change_nothing_and_never_meet_a_lock(sqlite_url: str) -> None:
+    path = locate(sqlite_url).path
+    assert path is not None
+
+    async def look(database: Database) -> None:
+        with pytest.raises(DatabaseUnavailable, match="no schema"):
+            await database.check()
+
+    for _ in range(20):
+        path.unlink(missing_ok=True)
+        path.touch()
+        database = await Database.open(sqlite_url)
+        states = await asyncio.gather(*(migrate.schema_state(sqlite_url) for _ in range(3)), *(look(database) for _ in range(3)))
+        await database.close()
+        assert states[:3] == [SchemaState.EMPTY] * 3
+        assert path.stat().st_size == 0
+
+
+async def test_a_file_restored_from_a_dump_is_brought_to_wal_again(sqlite_url: str) -> None:
+    await migrate.upgrade(sqlite_url)
+    path = locate(sqlite_url).path
+    assert path is not None
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",), "as it is made"
+        assert connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+    database = await Database.open(sqlite_url)
+    await asyncio.gather(*(database.check() for _ in range(4)))
+    await database.close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_database_file_is_readable_by_its_owner_alone(sqlite_url: str) -> None:
