@@ -180,7 +180,7 @@ class Node:
             ("geo", self.geo.run),
         ]
         if files is not None:
-            loops.append(("zone files", lambda: files.run(self.settings.zones.mode, self.publisher.gate)))
+            loops.append(("zone files", lambda: files.run(self.settings.zones.mode, self.publisher.gate, self.publisher.has_served)))
         return loops
 
     async def _probe(self) -> None:

@@ -84,13 +84,17 @@ async def choose_step(session: Session, head: Triple, served: Triple | None) -> 
 
 
 class Publisher:
-    """`run` in a task; `wake` after a write or a new link. `gate` holds back the FULL to an empty dataplane until zones were seeded."""
+    """`run` in a task; `wake` after a write or a new link. `gate` holds back the FULL to an empty dataplane until zones were seeded.
+
+    `has_served` is set once the dataplane serves a state.
+    """
 
     def __init__(self, database: Database, link: Callable[[], LinkClient | None]) -> None:
         self.head: Triple | None = None
         self.foreign: Foreign | None = None
         self.problem: str | None = None
         self.gate = asyncio.Event()
+        self.has_served = asyncio.Event()
         self.head_changed: Callable[[Triple], None] = lambda head: None
         self.lineage_changed: Callable[[], None] = lambda: None
         self.behind_since_s: float | None = None
@@ -220,6 +224,7 @@ class Publisher:
 
     def _note_adopted(self, served: Triple) -> None:
         before, self._served = self._served, served
+        self.has_served.set()
         if before is None or before.lineage != served.lineage:
             self.lineage_changed()
         if self.head is not None and served.lineage != self.head.lineage:

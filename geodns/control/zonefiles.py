@@ -13,7 +13,7 @@ import asyncio
 import enum
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,9 @@ RETRY_S = 1.0
 SEED_POLL_S = 5.0
 # Comparing a large zone again and again, because it differs, takes at most a twentieth of the time.
 REST_SHARE = 20
+# Comparing a large file takes the interpreter from whoever sends the dataplane its first state, so it comes after that; a dataplane that
+# takes none for so long is no reason to leave an operator without the news.
+FIRST_STATE_S = 60.0
 # Of each broken file, `status` shows this many problems; the log shows all.
 SHOWN = 3
 
@@ -57,6 +60,16 @@ class _Found(enum.Enum):
     THERE = "there"
     DELETED = "deleted"
     NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at the directory: the files of each zone, when they changed, which are to be judged anew, and what the store has."""
+
+    sources: Mapping[Name, Sequence[Path]]
+    stamps: Mapping[Name, Stamp]
+    fresh: Sequence[Name]
+    found: Mapping[Name, _Found]
 
 
 @dataclass(slots=True)
@@ -87,21 +100,29 @@ class ZoneFiles:
         self._stamps.clear()
         self._asked.set()
 
-    async def run(self, mode: ZonesMode, gate: asyncio.Event) -> None:
-        """Seeds or mirrors for ever; cancel it to end. `gate` is set when an empty dataplane may be given its first state."""
+    async def run(self, mode: ZonesMode, gate: asyncio.Event, has_served: asyncio.Event) -> None:
+        """Seeds or mirrors for ever; cancel it to end.
+
+        It sets `gate` when an empty dataplane may be given its first state; somebody else sets `has_served` once the dataplane has one.
+        """
         lock = NodeLock(self.keeper.database, "mirror")
         try:
-            await self._follow(mode, gate, lock)
+            await self._follow(mode, gate, has_served, lock)
         finally:
             await lock.release()
 
-    async def _follow(self, mode: ZonesMode, gate: asyncio.Event, lock: NodeLock) -> None:
+    async def _follow(self, mode: ZonesMode, gate: asyncio.Event, has_served: asyncio.Event, lock: NodeLock) -> None:
         while True:
             await self.keeper.is_open.wait()
             try:
                 match mode:
                     case ZonesMode.SEED:
-                        await finish(self.seed(gate))
+                        look = await finish(self.seed())
+                        gate.set()
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(FIRST_STATE_S):
+                                await has_served.wait()
+                        await finish(self.name_differences(look))
                         await self._pause(SEED_POLL_S)
                     case ZonesMode.MIRROR:
                         await finish(self._mirror_if_chosen(lock))
@@ -118,8 +139,8 @@ class ZoneFiles:
 
     # ---- seed ----
 
-    async def seed(self, gate: asyncio.Event | None = None) -> None:
-        """One look: creates zones that the store lacks and never had, then names those that differ from it.
+    async def seed(self) -> _Look:
+        """One look: creates zones that the store lacks and never had.
 
         Only what changed since the last look is read again. Raises DatabaseUnavailable, ForeignHistory, SchemaTooNew.
         """
@@ -133,14 +154,16 @@ class ZoneFiles:
                 await self._seed_zone(apex, sources[apex])
             if found[apex] is not _Found.THERE:
                 self._stamps[apex] = stamps[apex]
-        if gate is not None:
-            gate.set()
-        for apex in dict.fromkeys((*fresh, *self.differing)):
-            if apex not in sources or found[apex] is not _Found.THERE:
+        return _Look(sources, stamps, fresh, found)
+
+    async def name_differences(self, look: _Look) -> None:
+        """Names the zones whose files differ from the store. Raises as `seed`."""
+        for apex in dict.fromkeys((*look.fresh, *self.differing)):
+            if apex not in look.sources or look.found[apex] is not _Found.THERE:
                 self.differing.pop(apex, None)  # deleted through the API, or its file is gone: there is nothing to compare
-            elif apex in fresh or time.monotonic() > self._rest_until_s.get(apex, 0.0):
-                await self._compare_zone(apex, sources[apex])
-                self._stamps[apex] = stamps[apex]
+            elif apex in look.fresh or time.monotonic() > self._rest_until_s.get(apex, 0.0):
+                await self._compare_zone(apex, look.sources[apex])
+                self._stamps[apex] = look.stamps[apex]
 
     async def _find_zones(self, apexes: Iterable[Name]) -> dict[Name, _Found]:
         found: dict[Name, _Found] = {}
