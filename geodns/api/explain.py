@@ -9,6 +9,7 @@ from typing import Any
 from geodns.api.binding import Call, Reply
 from geodns.api.common import at_pointer, rtype_of
 from geodns.api.models import Document, ExplainQuery
+from geodns.api.overrides import show_override
 from geodns.api.seam import Node
 from geodns.errors import InvalidInput, Problem
 from geodns.model import names
@@ -23,7 +24,7 @@ async def explain(call: Call[Node, ExplainQuery, None]) -> Reply:
     client = parse_client(query.client or DEFAULT_CLIENT, "/query/client")
     document = dict(await call.node.explain(name.to_text(), query.type.upper(), client))
     refuse_fault(document)
-    add_causes(document, call.node)
+    add_reasons(document, call.node)
     return Reply(Document(document))
 
 
@@ -34,8 +35,9 @@ def refuse_fault(document: Mapping[str, Any]) -> None:
         raise InvalidInput([Problem("", "bad-question", sentence)], sentence)
 
 
-def add_causes(document: dict[str, Any], node: Node) -> None:
-    """The dataplane knows verdicts by value id; why they are so, in words, is known here: `cause` of each checked value."""
+def add_reasons(document: dict[str, Any], node: Node) -> None:
+    """The dataplane knows verdicts and overrides by value id; why they are so is known here: `cause` of each checked value in words, and as
+    `override_set` the override as `/overrides` shows it."""
     values = [
         value
         for step in document.get("path", [])
@@ -47,6 +49,8 @@ def add_causes(document: dict[str, Any], node: Node) -> None:
     causes = {target.value_id: report.state.cause for report in node.prober.endpoints() for target in report.values}
     for value in values:
         value["cause"] = causes.get(value.get("id"))
+        override = None if value.get("override") is None else node.override_of(value["id"])
+        value["override_set"] = None if override is None else show_override(override).model_dump(mode="json")
 
 
 def parse_client(text: str, pointer: str = "") -> str:

@@ -73,6 +73,10 @@ class Node(Protocol):
         """Every override in force."""
         ...
 
+    def override_of(self, value_id: int) -> Override | None:
+        """The override that counts for a value."""
+        ...
+
     async def set_override(self, override: Override, actor: Actor) -> bool:
         """Puts, or with `state` None takes back, an override; in force when it returns. Whether the database has it already."""
         ...

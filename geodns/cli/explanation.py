@@ -151,6 +151,8 @@ def _describe_value(value: Mapping[str, Any], candidate: Mapping[str, Any] | Non
     parts = [f"[{colour}]{escape(value['value'])} {value['state']}[/] ({escape(value['because'])})"]
     if value["since_ms"] is not None:
         parts.append(f"for {ago(datetime.fromtimestamp(value['since_ms'] / 1000, UTC).isoformat())}")
+    if value.get("override_set"):
+        parts.append(_describe_override(value["override_set"]))
     if value.get("cause"):
         parts.append(escape(str(value["cause"])))
     weight = f"weight {value['weight']}"
@@ -162,6 +164,12 @@ def _describe_value(value: Mapping[str, Any], candidate: Mapping[str, Any] | Non
     if candidate is not None:
         parts.append(_describe_chance(candidate))
     return ", ".join(parts)
+
+
+def _describe_override(override: Mapping[str, Any]) -> str:
+    """Whom to ask: who said it, of what, why, and until when."""
+    until = "" if override["expires_at"] is None else f" until {override['expires_at']}"
+    return escape(f"by {override['author']} for {override['kind']} {override['target']}{until}: {override['reason']}")
 
 
 def _describe_chance(candidate: Mapping[str, Any]) -> str:

@@ -275,6 +275,10 @@ class Node:
         """Every override in force."""
         return self.desk.in_force(datetime.now(UTC))
 
+    def override_of(self, value_id: int) -> Override | None:
+        """The override that counts for a value."""
+        return self.desk.override_of(value_id)
+
     async def set_override(self, override: Override, actor: Actor) -> bool:
         """Puts or takes back an override, in force on this node when it returns; whether the database has it already."""
         return await self.desk.set_override(override, actor)

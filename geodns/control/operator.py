@@ -83,6 +83,11 @@ class OperatorDesk:
             self._set_frozen(self._freeze or alone)
         self._lay()
 
+    def override_of(self, value_id: int) -> Override | None:
+        """The override that counts for a value."""
+        target = self._flow.overlay.target_in_force(value_id, datetime.now(UTC))
+        return None if target is None else self._merged().get(target)
+
     async def set_override(self, override: Override, actor: Actor) -> bool:
         """Puts, or with `state` None takes back, an override; whether the database has it (else the spool does). In force at once, and no
         longer when this raises.

@@ -77,10 +77,16 @@ UNKNOWN = HealthEntry()
 
 def find_word(place: Place, words: Words, now: datetime) -> Word | None:
     """The override that counts for a value. An expired one is none, and lets a less specific one count."""
+    target = find_target(place, words, now)
+    return None if target is None else words[target]
+
+
+def find_target(place: Place, words: Words, now: datetime) -> tuple[OverrideKind, str] | None:
+    """What that override names."""
     for target in place.targets():
         word = words.get(target)
         if word is not None and (word.expires_at is None or word.expires_at > now):
-            return word
+            return target
     return None
 
 
@@ -145,6 +151,11 @@ class Overlay:
     def named_by(self, kind: OverrideKind, target: str) -> list[int]:
         """The values that an override of this target is about."""
         return [place.value_id for place in self._places.values() if (kind, target) in place.targets()]
+
+    def target_in_force(self, value_id: int, now: datetime) -> tuple[OverrideKind, str] | None:
+        """What the override that counts for a value names; None where there is none."""
+        place = self._places.get(value_id)
+        return None if place is None else find_target(place, self._words, now)
 
     def places_named(self, targets: Collection[tuple[OverrideKind, str]]) -> list[Place]:
         """The places that overrides of these targets would be about; may be called from another thread."""

@@ -542,10 +542,18 @@ def test_an_override_is_the_last_word(node: Node, target: str, state: str, quest
     wait_until(lambda: answers(before), within_s=PATIENCE_S, what="the answer afterwards")
 
 
+def pool_values(decision: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every value of every pool that was looked at."""
+    return [value for pool in decision["pools"] for value in pool["values"]]
+
+
 def test_the_more_specific_override_wins(node: Node) -> None:
     down = {"state": "down", "reason": "a test"}
     assert node.put("/api/v1/overrides/record/by-pool.example.com/A", down).status == 201
     wait_until(lambda: ask(node, "by-pool A").values == ["192.0.2.1"], within_s=PATIENCE_S)
+    explained = node.get("/api/v1/explain?name=by-pool.example.com").body
+    said = [value["override_set"] for step in explained["path"] if step["step"] == "steered" for value in pool_values(step["decision"])]
+    assert {(each["kind"], each["target"], each["reason"]) for each in said} == {("record", "by-pool.example.com/A", "a test")}
     with_override(node, "value/192.0.2.16", "up", lambda: ask(node, "by-pool A").values == ["192.0.2.16"])
     with_override(node, "pool/by-pool.example.com/A/b", "up", lambda: ask(node, "by-pool A").values == ["192.0.2.17"])
     assert node.request("DELETE", "/api/v1/overrides/record/by-pool.example.com/A").status == 200

@@ -104,6 +104,9 @@ class StoreNode:
     def overrides(self) -> Sequence[Override]:
         return list(self.words.values())
 
+    def override_of(self, value_id: int) -> Override | None:
+        return next(iter(self.words.values()), None)
+
     async def set_override(self, override: Override, actor: Actor) -> bool:
         if override.state is None:
             del self.words[override.kind, override.target]

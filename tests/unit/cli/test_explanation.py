@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from geodns.api.explain import add_causes, refuse_fault
+from geodns.api.explain import add_reasons, refuse_fault
 from geodns.cli.explanation import draw
 from geodns.errors import InvalidInput
 from geodns.model.check import Check, Protocol
@@ -43,6 +43,16 @@ def pool(name: str, *values: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {**report, "values": list(values), **changes}
 
 
+OVERRIDE = {
+    "kind": "site",
+    "target": "fra1",
+    "state": "drain",
+    "reason": "works on the cooling",
+    "author": "ops",
+    "set_at": "2025-12-31T00:00:00Z",
+    "expires_at": "2026-01-01T00:00:00Z",
+}
+
 DECISION: dict[str, Any] = {
     "rules": [
         {
@@ -59,7 +69,7 @@ DECISION: dict[str, Any] = {
         pool(
             "eu",
             value(1, state="down", because="health: down", since_ms=int(time.time() * 1000) - 90_000_000, cause="connect refused"),
-            value(2, state="drained", because="override: drain"),
+            value(2, state="drained", because="override: drain", override="drain", override_set=OVERRIDE),
             verdict="all-down",
             live_share=0.0,
             min_up=0.5,
@@ -148,7 +158,7 @@ def text_of(document: dict[str, Any]) -> str:
         "1 to pool eu: decides (the catch-all) dynamic.rules",
         "eu: passed over: nothing is up, 0% of its weight is up (50% wanted)",
         "192.0.2.1 down (health: down), for 1 d, connect refused, weight 1",
-        "192.0.2.2 drained (override: drain), weight 1",
+        "192.0.2.2 drained (override: drain), by ops for site fra1 until 2026-01-01T00:00:00Z: works on the cooling, weight 1",
         "us: serves, 100% of its weight is up",
         "192.0.2.3 up (health: up), weight 4 (now 2), site nyc1, probability 66.7%",
         "192.0.2.4 up (health: up), weight 1, share 33.3%",
@@ -219,7 +229,7 @@ async def test_checked_values_get_their_cause(node: StoreNode) -> None:
     check = Check(Protocol.TCP, "192.0.2.3", 80)
     node.prober.replace_targets([Target(3, "example.com", "www.example.com", "A", "us", "192.0.2.3", check)])
     document = copy.deepcopy(DOCUMENT)
-    add_causes(document, node)
+    add_reasons(document, node)
     causes = {each["id"]: each["cause"] for each in document["path"][2]["decision"]["pools"][1]["values"]}
     assert causes == {3: "not checked yet", 4: None}
 
