@@ -14,9 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import dns.exception
+import dns.flags
+import dns.message
 import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
 import dns.resolver
-import dnslib
 import typer
 from rich.markup import escape
 
@@ -204,24 +208,18 @@ class Internet:
     """The real one."""
 
     def ask(self, server: Server, name: str, rtype: str) -> Said:
-        question = dnslib.DNSRecord.question(name, rtype)
-        question.header.rd = 0
-        question.add_ar(dnslib.EDNS0(udp_len=PAYLOAD))
-        is_ipv6 = ipaddress.ip_address(server.address).version == 6
+        question = dns.message.make_query(name, rtype, use_edns=0, payload=PAYLOAD, flags=0)
         try:
-            raw = question.send(server.address, server.port, timeout=TIMEOUT_S, ipv6=is_ipv6)
-            reply = dnslib.DNSRecord.parse(raw)
-            if reply.header.tc:
-                reply = dnslib.DNSRecord.parse(question.send(server.address, server.port, tcp=True, timeout=TIMEOUT_S, ipv6=is_ipv6))
-        except TimeoutError:
+            reply, _ = dns.query.udp_with_fallback(question, server.address, TIMEOUT_S, server.port)
+        except dns.exception.Timeout:
             return Said(fault="no answer in time")
+        except EOFError:
+            return Said(fault="it closed the connection amid its answer")
         except OSError as error:
             return Said(fault=(error.strerror or str(error)).lower())
-        except (dnslib.DNSError, ValueError) as error:
+        except (dns.exception.DNSException, ValueError) as error:
             return Said(fault=f"its answer cannot be read: {error}")
-        if reply.header.id != question.header.id:
-            return Said(fault="it answered something else")
-        return read_reply(reply, name)
+        return read_reply(reply, dns.name.from_text(name))
 
     def find_nameservers(self, zone: str) -> list[str]:
         return [str(record.target).lower() for record in _resolve(zone, "NS")]
@@ -237,19 +235,20 @@ def _resolve(name: str, rtype: str) -> Iterable[Any]:
         return ()
 
 
-def read_reply(reply: dnslib.DNSRecord, name: str) -> Said:
+def read_reply(reply: dns.message.Message, name: dns.name.Name) -> Said:
     """What matters of a reply: NS names (in the answer, or in a referral's authority section), addresses anywhere, a SOA serial."""
-    rcode = dnslib.RCODE.get(reply.header.rcode)
-    if rcode != "NOERROR":
-        return Said(fault=f"it answers {rcode}")
-    nameservers = {_lower(rr.rdata) for rr in (*reply.rr, *reply.auth) if rr.rtype == dnslib.QTYPE.NS and _lower(rr.rname) == name.lower()}
-    addresses = {(_lower(rr.rname), str(rr.rdata)) for rr in (*reply.rr, *reply.ar) if rr.rtype in (dnslib.QTYPE.A, dnslib.QTYPE.AAAA)}
-    serials = [int(rr.rdata.times[0]) for rr in reply.rr if rr.rtype == dnslib.QTYPE.SOA and _lower(rr.rname) == name.lower()]
-    return Said(bool(reply.header.aa), frozenset(nameservers), frozenset(addresses), serials[0] if serials else None)
+    if reply.rcode() != dns.rcode.NOERROR:
+        return Said(fault=f"it answers {dns.rcode.to_text(reply.rcode())}")
+    named = [(rrset, rdata) for rrset in (*reply.answer, *reply.authority) if rrset.name == name for rdata in rrset]
+    nameservers = frozenset(_lower(rdata.target) for rrset, rdata in named if rrset.rdtype == dns.rdatatype.NS)
+    serials = [rdata.serial for rrset, rdata in named if rrset.rdtype == dns.rdatatype.SOA and rrset in reply.answer]
+    given = [rrset for rrset in (*reply.answer, *reply.additional) if rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA)]
+    addresses = frozenset((_lower(rrset.name), rdata.to_text()) for rrset in given for rdata in rrset)
+    return Said(bool(reply.flags & dns.flags.AA), nameservers, addresses, serials[0] if serials else None)
 
 
-def _lower(name: object) -> str:
-    return str(name).lower().rstrip(".") + "."
+def _lower(name: dns.name.Name) -> str:
+    return name.to_text().lower()
 
 
 def check(zone: str, settings: Settings, parent: str | None, as_json: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -163,6 +165,28 @@ def test_the_real_sockets_follow_truncation_and_read_a_referral(parent_port: int
         nameservers=frozenset({"ns1.lb.example.org."}),
         addresses=frozenset({("ns1.lb.example.org.", "192.0.2.53"), ("ns1.lb.example.org.", "2001:db8::53")}),
     )
+
+
+def test_a_server_that_closes_amid_its_answer_is_a_fault() -> None:
+    with ExitStack() as stack:
+        port = free_port()
+        cut_off = dnslib.server.DNSServer(Referral(), address="127.0.0.1", port=port)
+        stack.callback(cut_off.server.server_close)
+        cut_off.start_thread()
+        stack.callback(cut_off.stop)
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", port)))
+
+        def close_early() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(512)
+                connection.sendall(b"\x01\x00half")
+
+        thread = threading.Thread(target=close_early)
+        thread.start()
+        said = Internet().ask(Server("", "127.0.0.1", port), ZONE, "NS")
+        thread.join()
+    assert said.fault == "it closed the connection amid its answer"
 
 
 def test_a_port_where_nobody_listens_is_a_fault() -> None:
