@@ -190,10 +190,12 @@ class ZoneFiles:
         was_named = apex in self.differing
         contents = await self._read(apex, paths)
         if contents is None:
+            self.differing.pop(apex, None)
             return
         would = await self._try(apex, ReplaceZone(contents, force=True, dry_run=True), self._actor(Source.SEED))
         self._rest_until_s[apex] = time.monotonic() + REST_SHARE * (time.monotonic() - started_s)
         if would is None or not would.changed:
+            self.differing.pop(apex, None)
             return
         zone, files = names.zone_text(apex), " ".join(str(path) for path in paths)
         self.differing[apex] = f"the zone {zone} differs from its file: `geodns apply {files}` makes it equal"
@@ -273,8 +275,6 @@ class ZoneFiles:
 
     async def _read(self, apex: Name, paths: Sequence[Path]) -> ZoneContents | None:
         """The zone as its files say, or None after naming what is wrong with them."""
-        self.broken.pop(apex, None)
-        self.differing.pop(apex, None)
         zone = names.zone_text(apex)
         read = await asyncio.to_thread(
             read_zone,
@@ -287,6 +287,7 @@ class ZoneFiles:
         if problems or read.contents is None:
             self._name_broken(apex, [str(problem) for problem in problems] or [f"{paths[0]} cannot be read"])
             return None
+        self.broken.pop(apex, None)
         return read.contents
 
     async def _try(self, apex: Name, request: ChangeRequest, actor: Actor) -> Committed | None:
