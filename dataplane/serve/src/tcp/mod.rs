@@ -309,8 +309,11 @@ impl TcpServer {
         self.counters.set(Counter::TcpOpen, self.idle.len() as u64);
     }
 
-    /// The end: no new connections, answers to what was received, and a moment for the peers to take them.
+    /// The end: no connections but those that the kernel has let in, answers to what was received, and a moment for the peers to take them.
     fn say_farewell(&mut self) {
+        let now = Instant::now();
+        self.responder.refresh();
+        (0..self.listeners.len()).for_each(|listener| self.accept(listener, now));
         self.listeners.clear();
         let end = Instant::now() + FAREWELL;
         let mut events = Events::with_capacity(EVENTS);
