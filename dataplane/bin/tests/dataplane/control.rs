@@ -13,6 +13,9 @@ use serde_json::Value;
 
 use crate::process::PATIENCE;
 
+/// The number of the questions that `status` asks.
+const QUESTION: u32 = u32::MAX;
+
 /// What the dataplane says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Heard {
@@ -161,9 +164,15 @@ impl Control {
     /// A fresh STATUS; also the way to know that all that was sent before has been taken.
     pub fn status(&mut self) -> Value {
         self.send(&Frame::StatusRequest);
-        match self.next() {
-            Heard::Status(status) => status,
-            other => panic!("STATUS was asked for, not {other:?}"),
+        // One that came by itself may be waiting already: of those before the answer to a question, the last is of now.
+        self.send(&Frame::Explain { id: QUESTION, json: b"{}" });
+        let mut newest = None;
+        loop {
+            match self.next() {
+                Heard::Status(status) => newest = Some(status),
+                Heard::Explained(QUESTION, _) => return newest.unwrap(),
+                other => panic!("STATUS was asked for, not {other:?}"),
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::control::Control;
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks at something that is waited for.
 const LOOK: Duration = Duration::from_millis(5);
@@ -36,6 +36,8 @@ impl Directory {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("geodns-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
+        // An earlier process of this number may have been killed.
+        let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -201,10 +203,10 @@ impl Dataplane {
         Self::start(&self.flags)
     }
 
-    /// Proportional memory, in bytes.
+    /// Memory of its own, in bytes: what it shares with the dataplanes of other tests changes when they end.
     pub fn memory(&self) -> u64 {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap();
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 }

@@ -74,6 +74,7 @@ fn a_wildcard_listener_answers_from_the_address_that_was_asked() {
         limits: None,
     };
     let plane = Dataplane::start(&flags);
+    let (wildcard_v4, wildcard_v6) = (plane.v4(), plane.v6());
     assert_eq!(plane.publisher().full(triple(1), &zone([192, 0, 2, 1])), Heard::Ack(triple(1)));
     for (from, asked) in [("127.0.0.1:0", "127.0.0.1"), ("127.0.0.1:0", "127.0.0.77"), ("[::1]:0", "::1")] {
         let port = if asked.contains(':') { wildcard_v6.port() } else { wildcard_v4.port() };
