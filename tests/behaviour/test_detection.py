@@ -9,7 +9,6 @@ from contextlib import closing
 import pytest
 
 from tests.support.node import MakeNode, Node
-from tests.support.ports import free_port
 from tests.support.steered import LAST_RESORT, Eye, owner, steered_zone
 from tests.support.waiting import wait_until
 from tests.support.web import Manner, WebServers
@@ -32,15 +31,9 @@ def address(number: int) -> str:
 
 
 @pytest.fixture
-def port() -> int:
-    return free_port()
-
-
-@pytest.fixture
-def servers(port: int) -> Iterator[WebServers]:
-    servers = WebServers(port, [address(number) for number in range(COUNT)])
-    yield servers
-    servers.close()
+def servers() -> Iterator[WebServers]:
+    with closing(WebServers(map(address, range(COUNT)))) as servers:
+        yield servers
 
 
 def all_known(node: Node, count: int = COUNT) -> bool:
@@ -48,8 +41,8 @@ def all_known(node: Node, count: int = COUNT) -> bool:
     return bool(health["endpoints"] == count and health["unknown"] == 0)
 
 
-def test_fifty_servers_go_and_come_within_the_documented_times(make_node: MakeNode, servers: WebServers, port: int) -> None:
-    node = make_node(zones={"example.com.yaml": steered_zone([address(number) for number in range(COUNT)], port)})
+def test_fifty_servers_go_and_come_within_the_documented_times(make_node: MakeNode, servers: WebServers) -> None:
+    node = make_node(zones={"example.com.yaml": steered_zone([address(number) for number in range(COUNT)], servers.port)})
     node.start()
     wait_until(lambda: all_known(node), within_s=20, what="a first result of every check")
     eye = Eye("127.0.0.1", node.dns_port, [owner(number) for number in range(COUNT)])
@@ -89,12 +82,11 @@ def test_fifty_servers_go_and_come_within_the_documented_times(make_node: MakeNo
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-def test_a_restart_of_control_with_two_thousand_checks_flips_nothing(make_node: MakeNode, port: int) -> None:
+def test_a_restart_of_control_with_two_thousand_checks_flips_nothing(make_node: MakeNode) -> None:
     addresses = [f"127.67.{number // 250}.{number % 250 + 1}" for number in range(RESTARTED)]
-    servers = WebServers(port, addresses)
-    try:
-        node = make_node(zones={"example.com.yaml": steered_zone(addresses, port)})
-        node.start(within_s=60)
+    with closing(WebServers(addresses)) as servers:
+        node = make_node(zones={"example.com.yaml": steered_zone(addresses, servers.port)})
+        node.start()
         wait_until(lambda: all_known(node, RESTARTED), within_s=90, every_s=0.5, what="a first result of every check")
         servers.tell(Manner.REFUSES, addresses[::DOWN_EVERY])
         down = len(addresses[::DOWN_EVERY])
@@ -112,5 +104,3 @@ def test_a_restart_of_control_with_two_thousand_checks_flips_nothing(make_node: 
         assert (health["endpoints"], health["down"], health["unknown"]) == (RESTARTED, down, 0)
         events = [event for event in node.get("/api/v1/events?limit=1000").body["items"] if event["kind"] == "verdict-changed"]
         assert len(events) == down, "each fell once, before the restart"
-    finally:
-        servers.close()

@@ -15,6 +15,7 @@ from contextlib import suppress
 from enum import Enum
 
 from tests.support.ending import end
+from tests.support.ports import free_port
 
 REQUEST_S = 5.0
 
@@ -29,12 +30,12 @@ class Manner(Enum):
 
 
 class WebServers:
-    """The program, from the test's side; `command` is put before it, such as `ip netns exec NAME`."""
+    """The program, from the test's side, all on one `port`; `command` is put before it, such as `ip netns exec NAME`."""
 
-    def __init__(self, port: int, addresses: Iterable[str], command: Sequence[str] = ()) -> None:
-        self.process = subprocess.Popen(
-            [*command, sys.executable, "-m", "tests.support.web", str(port), *addresses], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+    def __init__(self, addresses: Iterable[str], command: Sequence[str] = ()) -> None:
+        self.port = free_port()
+        arguments = [*command, sys.executable, "-m", "tests.support.web", str(self.port), *addresses]
+        self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._hear()
 
     def tell(self, manner: Manner, addresses: Iterable[str]) -> None:
