@@ -19,7 +19,7 @@ import pytest
 
 from geodns.model.check import Check, Protocol
 from geodns.prober.outcome import Evidence
-from tests.behaviour.test_writes import ask_quietly
+from tests.support.asking import ask_quietly
 from tests.support.certificates import Authority
 from tests.support.databases import PostgresCluster
 from tests.support.datagrams import replying
@@ -221,9 +221,12 @@ def _keys(check: Check) -> dict[str, Any]:
 
 def write(node: Node, cases: Mapping[str, Case]) -> None:
     """All records in one change."""
-    changes = [{"op": "upsert", "name": key, "type": "A", "record": case.record} for key, case in cases.items()]
-    response = node.request("POST", "/api/v1/zones/example.com/changes", {"changes": changes})
-    assert response.status == 200, response.body
+    change(node, [{"op": "upsert", "name": key, "type": "A", "record": case.record} for key, case in cases.items()])
+
+
+def change(node: Node, changes: Sequence[Mapping[str, Any]]) -> None:
+    """One change, which is served when this returns."""
+    node.wait_served(node.request("POST", "/api/v1/zones/example.com/changes", {"changes": changes}))
 
 
 def endpoints(node: Node) -> dict[str, dict[str, Any]]:
@@ -340,11 +343,10 @@ def test_hostile_servers_take_their_value_out_and_leave_nothing_in_the_node(serv
     cases = hostile(servers.hostile)
     write(node, cases)
     await_outcomes(node, cases)
-    changes = [{"op": "delete", "name": key, "type": "A"} for key in cases]
-    assert node.request("POST", "/api/v1/zones/example.com/changes", {"changes": changes}).status == 200
+    change(node, [{"op": "delete", "name": key, "type": "A"} for key in cases])
     wait_until(lambda: endpoints(node).keys() == {"first"}, within_s=PATIENCE_S, what="the end of the checks")
     wait_until(lambda: process.num_fds() <= descriptors + POOLED, within_s=PATIENCE_S, what="as many descriptors as before")
-    assert process.num_threads() <= threads + POOLED
+    wait_until(lambda: process.num_threads() <= threads + POOLED, within_s=PATIENCE_S, what="as many threads as before")
     status = node.get("/api/v1/status").body
     assert (status["health"]["endpoints"], status["health"]["braked"]) == (1, 0)
     problem = f"the sentinel {ADDRESS} does not answer: timeout: an answer did not come within 2 s"
@@ -356,12 +358,12 @@ def check_that_the_brake_holds(node: Node, closed_port: int) -> None:
     """Of a record's two dead values one stays in service, and that is said."""
     record = Case({"protocol": "TCP", "port": closed_port}, False, "").record
     record["dynamic"]["pools"]["one"]["values"] = [{"value": ADDRESS}, {"value": "127.0.0.2"}]
-    assert node.put("/api/v1/zones/example.com/records/braked/A", record).status == 201
+    node.wait_served(node.put("/api/v1/zones/example.com/records/braked/A", record))
     wait_until(lambda: node.get("/api/v1/status").body["health"]["braked"] == 1, within_s=PATIENCE_S, what="the brake")
     (held,) = [endpoint for endpoint in node.get("/api/v1/endpoints").body["items"] if endpoint["held_back"]]
     assert (held["verdict"], held["held_back"]) == (
         "up",
         "1 of 2 values of braked.example.com/A are down, and one vantage alone may take out 1",
     )
-    assert answers(node, "braked") == [held["check"]["target"]]
+    wait_until(lambda: answers(node, "braked") == [held["check"]["target"]], within_s=PATIENCE_S, what="the answer that is left")
     assert f"brakes keep 1 failing checks in service: {held['held_back']}" in node.get("/api/v1/status").body["problems"]

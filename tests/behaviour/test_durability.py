@@ -9,18 +9,18 @@ from http.client import HTTPException
 
 import pytest
 
-from tests.behaviour.test_writes import ask_quietly
+from tests.support.asking import ask
 from tests.support.databases import PostgresCluster
-from tests.support.node import MakeNode, Node
+from tests.support.node import MakeNode, Node, Response
 from tests.support.waiting import wait_until
 
 ZONE = "'': {type: NS, values: [ns1.example.com.]}\nns1: {type: A, value: 192.0.2.53}\n"
 WRITES = 500
 
 
-def write_until_killed(node: Node, kills: int) -> set[int]:
+def write_until_killed(node: Node, kills: int) -> dict[int, Response]:
     """Writes records until WRITES were tried, while control is killed and started again `kills` times; the acknowledged ones."""
-    acknowledged: set[int] = set()
+    acknowledged: dict[int, Response] = {}
     done = threading.Event()
 
     def write() -> None:
@@ -31,7 +31,7 @@ def write_until_killed(node: Node, kills: int) -> set[int]:
                 time.sleep(0.25)  # control is down: the writes go on when it is back, so that each kill meets writes under way
                 continue
             if response.status in (200, 201, 202):
-                acknowledged.add(number)
+                acknowledged[number] = response
         done.set()
 
     def reached(floor: int) -> bool:
@@ -65,8 +65,9 @@ def test_every_acknowledged_write_survives_kill_9(make_node: MakeNode, postgres_
         cursor = f"&cursor={page['next']}"
     lost = {number for number in acknowledged if f"w{number}" not in stored}
     assert lost == set()
+    node.wait_served(max(acknowledged.values(), key=lambda response: response.body["revision"]))
     for number in acknowledged:
-        assert ask_quietly(node.dns_port, f"w{number}.example.com") == [f"192.0.2.{number % 250 + 1}"]
+        assert ask(node.dns_port, f"w{number}.example.com") == [f"192.0.2.{number % 250 + 1}"]
     audit = node.get("/api/v1/audit?limit=1000").body["items"]
     revisions = [entry["revision"] for entry in audit]
     assert len(set(revisions)) == len(revisions), "one audit entry a revision here: every write touched one record"

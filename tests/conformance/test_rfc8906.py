@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.dig import PATIENCE
 from tests.support.node import Node
 
 ZONE = """
@@ -125,8 +126,8 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 @pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.section)
 def test_rfc8906(node: Node, case: Case, transport: str) -> None:
-    command = ["dig", "@127.0.0.1", "-p", str(node.dns_port), "+tries=1", "+time=3", transport, *case.options.split()]
-    output = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout
+    command = ["dig", "@127.0.0.1", "-p", str(node.dns_port), *PATIENCE, transport, *case.options.split()]
+    output = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
     found = re.search(r"status: (\w+),", output)
     assert found is not None, f"no reply to {' '.join(command)}:\n{output}"
     assert found.group(1) == case.status, output

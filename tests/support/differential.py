@@ -40,7 +40,7 @@ TYPES = [
     "TYPE65534",
     "HINFO",
 ]  # 20 of them
-TIMEOUT_S = 3.0
+TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,7 @@ class FakeDataplane:
         for writer in self._writers:
             writer.transport.abort()
 
-    async def until(self, claim: Any, timeout_s: float = 10.0) -> None:
+    async def until(self, claim: Any, timeout_s: float = 60.0) -> None:
         """Waits until `claim()` holds; it is judged after every frame."""
         async with asyncio.timeout(timeout_s), self.changed:
             await self.changed.wait_for(claim)

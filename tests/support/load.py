@@ -15,6 +15,8 @@ import dns.message
 
 # Queries under way at a time: a receive buffer holds them all, on either side.
 WINDOW = 128
+# Queries sent in a row by a flood that was kept from sending: the server and the other clients get their turn between two of them.
+BURST = 64
 
 
 @dataclass(slots=True)
@@ -36,8 +38,8 @@ class Load:
     """Sends `rate` queries a second for one name from one socket at `source` while the `with` block runs, each with an id of its own.
 
     At most `window` queries wait for a reply: whoever was kept from sending catches up in small bursts, and sends no more once so many
-    are lost. None is for floods, whose replies are meant to be dropped. A reply that `judge` refuses, given it and the monotonic time at
-    which it was asked for, counts as wrong. After the block every query had `patience_s` to be answered.
+    are lost. None is for floods, whose replies are meant to be dropped; they catch up BURST by BURST. A reply that `judge` refuses, given
+    it and the monotonic time at which it was asked for, counts as wrong. After the block every query had `patience_s` to be answered.
     """
 
     def __init__(
@@ -86,11 +88,9 @@ class Load:
             selector.register(sock, selectors.EVENT_READ)
             while not self._stop.is_set():
                 due = int((time.monotonic() - start) * self._rate)
-                while self.tally.sent < due and (self._window is None or len(pending) < self._window):
+                room = BURST if self._window is None else self._window - len(pending)
+                for _ in range(min(due - self.tally.sent, room)):
                     self._send(sock, pending)
-                    # A flood has no window, and the socket holds some hundreds of replies.
-                    if self.tally.sent % 64 == 0:
-                        self._receive(sock, pending)
                 if selector.select(0.001):
                     self._receive(sock, pending)
             deadline = time.monotonic() + self._patience_s

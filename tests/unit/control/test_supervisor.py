@@ -23,6 +23,8 @@ from geodns.publish.client import LinkClient
 
 DIGEST = bytes(32)
 OTHER = b"\x01" * 32
+# For the starts and ends of processes, on a machine that is busy with other suites.
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ async def found(directory: StateDirectory, **how: object) -> AsyncIterator[subpr
         process.communicate()
 
 
-async def until(claim: Callable[[], object], timeout_s: float = 10.0) -> None:
+async def until(claim: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
     async with asyncio.timeout(timeout_s):
         while not claim():  # noqa: ASYNC110 - the claim is about another process
             await asyncio.sleep(0.01)
@@ -103,7 +105,7 @@ async def test_one_that_runs_with_our_settings_is_attached_and_ended_with_us(dir
         async with keeping(directory) as keeper:
             assert pid_of(keeper) == process.pid
             assert not keeper.started_here
-        assert process.wait(5) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 async def test_a_failed_start_leaves_alone_what_was_running_before(directory: StateDirectory) -> None:
@@ -117,7 +119,7 @@ async def test_a_failed_start_leaves_alone_what_was_running_before(directory: St
 @pytest.mark.parametrize("how", [{"digest": OTHER.hex()}, {"version": 9}], ids=["other settings", "other link version"])
 async def test_a_supervised_one_that_differs_is_replaced(directory: StateDirectory, how: dict[str, object]) -> None:
     async with found(directory, **how) as process, keeping(directory) as keeper:
-        assert process.wait(5) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert pid_of(keeper) != process.pid
         assert keeper.problem is None
 
@@ -160,8 +162,8 @@ async def test_one_that_keeps_dying_is_started_less_and_less_often(directory: St
         yield 60.0
 
     monkeypatch.setattr(supervisor, "_delays", delays)
-    async with keeping(directory, die_after_s=0.05) as keeper:
-        await until(lambda: keeper.problem is not None and "60.0 s" in keeper.problem, 30)
+    async with keeping(directory, die_after_s=0.2) as keeper:
+        await until(lambda: keeper.problem is not None and "60.0 s" in keeper.problem)
     assert waits == [0.0, 0.01, 0.02, 0.02]
 
 

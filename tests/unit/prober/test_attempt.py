@@ -208,7 +208,7 @@ async def test_what_tcp_sends_arrives_also_when_nothing_is_expected() -> None:
 
     async with serving(converse) as port:
         await try_check(Check(Protocol.TCP, ADDRESS, port, expect=Expect(send="hello")))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             assert await arrived == b"hello"
 
 

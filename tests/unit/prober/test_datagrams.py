@@ -15,6 +15,7 @@ from geodns.prober.outcome import Evidence
 from geodns.prober.probe import make_probe
 from tests.support.datagrams import Reply, replying
 from tests.support.hostile import ADDRESS, serving
+from tests.support.ports import free_port
 from tests.unit.prober.conftest import PATIENCE_S, try_check
 
 OK, BAD, SILENT = Evidence.OK, Evidence.ANSWERED_BADLY, Evidence.SILENT
@@ -45,10 +46,7 @@ async def test_udp(reply: Reply, expect: Expect, evidence: Evidence, cause: str)
 
 @pytest.mark.parametrize("check", [Check(Protocol.UDP, ADDRESS, 1), Check(Protocol.DNS, ADDRESS, 1, question=(NAME, "A"))])
 async def test_a_closed_udp_port_refuses(check: Check) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((ADDRESS, 0))
-        port = probe.getsockname()[1]
-    outcome = await try_check(Check(check.protocol, ADDRESS, port, question=check.question))
+    outcome = await try_check(Check(check.protocol, ADDRESS, free_port(), question=check.question))
     assert (outcome.evidence, outcome.cause) == (BAD, "connection refused")
 
 

@@ -146,13 +146,16 @@ def rcode(value: int) -> Callable[[DNSRecord], DNSRecord]:
     return answer
 
 
-async def look_up(answer: Callable[[DNSRecord], DNSRecord | None], monkeypatch: pytest.MonkeyPatch, hosts_file: Path) -> tuple[str, float]:
+async def look_up(
+    answer: Callable[[DNSRecord], DNSRecord | None], monkeypatch: pytest.MonkeyPatch, hosts_file: Path, lifetime_s: float = 30.0
+) -> tuple[str, float]:
+    """`lifetime_s` is what the resolver waits for a good answer."""
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: DnsServer(answer), local_addr=("127.0.0.1", 0))
     port = transport.get_extra_info("sockname")[1]
 
     def configured() -> dns.asyncresolver.Resolver:
         resolver = real(configure=False)
-        resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], port, 0.5
+        resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], port, lifetime_s
         return resolver
 
     real = dns.asyncresolver.Resolver
@@ -186,4 +189,4 @@ async def test_dns_that_fails(
     answer: Callable[[DNSRecord], DNSRecord | None], kind: type[Fault], cause: str, monkeypatch: pytest.MonkeyPatch, hosts_file: Path
 ) -> None:
     with pytest.raises(kind, match=cause):
-        await look_up(answer, monkeypatch, hosts_file)
+        await look_up(answer, monkeypatch, hosts_file, 0.5 if kind is NoEvidence else 30.0)
