@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -19,6 +20,10 @@ from geodns.model.fields import BadRdata
 from geodns.model.rdata import rtype_from_text
 from geodns.store.audit import Actor
 from geodns.store.requests import Operation, Precondition
+
+DIGITS = re.compile("[0-9]{1,19}")
+MAX_BIGINT = 2**63 - 1
+"""What the store's columns hold."""
 
 AnyCall = Call[Any, Any, Any]
 ParsedT = TypeVar("ParsedT")
@@ -40,6 +45,11 @@ def rtype_of(text: str, pointer: str = "") -> int:
         return rtype_from_text(text.upper())
     except BadRdata as error:
         raise InvalidInput([Problem(pointer, error.code, str(error))], str(error)) from None
+
+
+def parse_count(text: str) -> int | None:
+    """A number of the store, an id or a revision; None for what can be none."""
+    return int(text) if DIGITS.fullmatch(text) and int(text) <= MAX_BIGINT else None
 
 
 def at_pointer(pointer: str, parse: Callable[[str], ParsedT], text: str) -> ParsedT:

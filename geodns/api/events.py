@@ -16,6 +16,7 @@ from aiohttp import web
 
 from geodns.api import models
 from geodns.api.binding import Call, Reply, set_common_headers
+from geodns.api.common import parse_count
 from geodns.api.models import EventsQuery, Page
 from geodns.api.seam import Node
 from geodns.errors import DatabaseUnavailable, SchemaTooNew
@@ -36,8 +37,6 @@ OVERLAP = 50
 
 STOPPING = web.AppKey("STOPPING", asyncio.Event)
 """Set when the API ends, so that streams end with it and not by force."""
-
-MAX_EVENT_ID = 2**63 - 1
 
 
 async def list_events(call: Call[Node, EventsQuery, None]) -> Reply | web.StreamResponse:
@@ -88,9 +87,7 @@ class Follower:
 
 
 async def _stream(call: Call[Node, EventsQuery, None]) -> web.StreamResponse:
-    given = call.request.headers.get("Last-Event-ID", "")
-    is_known = given.isascii() and given.isdigit() and int(given) <= MAX_EVENT_ID
-    follower = await Follower.begin(call.node, int(given) if is_known else None)
+    follower = await Follower.begin(call.node, parse_count(call.request.headers.get("Last-Event-ID", "")))
     response = web.StreamResponse(headers={"Content-Type": STREAM, "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
     set_common_headers(response, call.request_id)
     await response.prepare(call.request)

@@ -535,6 +535,16 @@ class AuditEntry(Model):
     detail: Any
 
 
+class RecordChange(Model):
+    """What a revision did to a record; both sides as a PUT takes them."""
+
+    zone: str
+    name: str
+    type: str
+    before: dict[str, Any] | None = Field(description="null = it was made")
+    after: dict[str, Any] | None = Field(description="null = it was removed")
+
+
 class TokenInput(Input):
     """A new token."""
 

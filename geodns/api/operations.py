@@ -8,11 +8,19 @@ from http import HTTPStatus
 from aiohttp import web
 
 from geodns.api.binding import Call, Nothing, Reply
-from geodns.api.models import AuditEntry, AuditQuery, Document, Health, Page
+from geodns.api.common import parse_count
+from geodns.api.models import AuditEntry, AuditQuery, Document, Health, Page, PageQuery, RecordChange
 from geodns.api.problems import RETRY_AFTER_S
 from geodns.api.seam import Node
-from geodns.store import audit
+from geodns.errors import NotFound
+from geodns.model import names
+from geodns.model.rdata import rtype_to_text
+from geodns.model.records import record_to_input
+from geodns.store import audit, changelog
 from geodns.telemetry import Snapshot, print_metrics
+
+SHOWN = 40
+"""So much of what was sent is said again."""
 
 DOCUMENT = web.AppKey("DOCUMENT", Document)
 """The OpenAPI document of the application, made with it."""
@@ -55,6 +63,26 @@ def show_entry(entry: audit.AuditEntry) -> AuditEntry:
         subject=entry.subject,
         revision=entry.revision,
         detail=entry.detail,
+    )
+
+
+async def list_changes(call: Call[Node, PageQuery, None]) -> Reply:
+    revision, query = parse_count(call.params["revision"]), call.query
+    if revision is None:
+        raise NotFound(f"{call.params['revision'][:SHOWN]!r} is no revision", hint="GET /api/v1/audit names them")
+    async with call.node.database.read() as session:
+        page = await changelog.list_rrset_changes(session, revision, cursor=query.cursor, limit=query.limit)
+    return Reply(Page[RecordChange](items=[show_change(change) for change in page.items], next=page.next))
+
+
+def show_change(change: changelog.RrsetChange) -> RecordChange:
+    """A changed rrset as the API shows it."""
+    return RecordChange(
+        zone=names.zone_text(change.apex),
+        name=names.to_text(change.owner, change.apex),
+        type=rtype_to_text(change.rtype),
+        before=None if change.before is None else record_to_input(change.before),
+        after=None if change.after is None else record_to_input(change.after),
     )
 
 

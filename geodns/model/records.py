@@ -83,8 +83,13 @@ def parse_record(
 
 def record_to_json(rrset: Rrset, apex: Name) -> dict[str, Any]:
     """The record as REST and YAML show it, without `revision`. `dynamic` and `octodns` are exactly as they were sent."""
+    return {"name": names.to_text(rrset.owner, apex), "type": rdata.rtype_to_text(rrset.rtype), **record_to_input(rrset)}
+
+
+def record_to_input(rrset: Rrset) -> dict[str, Any]:
+    """The record as a PUT takes it: without its name and type."""
     values = rdata.to_json_values(rrset.rtype, rrset.rdatas)
-    shown: dict[str, Any] = {"name": names.to_text(rrset.owner, apex), "type": rdata.rtype_to_text(rrset.rtype), "ttl": rrset.ttl}
+    shown: dict[str, Any] = {"ttl": rrset.ttl}
     if rrset.rtype in rdata.SINGLE_VALUE and len(values) == 1:
         shown["value"] = values[0]
     else:

@@ -1,6 +1,6 @@
 """Who did what: one entry for every request that changed anything, newest first.
 
-What a revision did to each rrset, before and after, is told by `history.rrset_changes_of`; an entry names its revision.
+What a revision did to each rrset, before and after, is told by `changelog.py`; an entry names its revision.
 """
 
 from __future__ import annotations

@@ -66,6 +66,9 @@ async def test_events_are_streamed_as_they_happen_and_resumed(api: Api) -> None:
     assert two["event"] == "second"
     async with api.session.get(f"{api.url}/api/v1/events", headers={**headers, "Last-Event-ID": one["id"]}) as response:
         assert (await read_event(response))["event"] == "second"
+    for nonsense in ("x", "-1", "9" * 5000):
+        async with api.session.get(f"{api.url}/api/v1/events", headers={**headers, "Last-Event-ID": nonsense}) as response:
+            assert response.status == 200, "as if it were not there"
 
 
 async def test_a_verdict_that_changed_is_an_event(api: Api) -> None:

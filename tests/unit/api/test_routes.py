@@ -313,6 +313,35 @@ async def test_the_audit_trail_tells_who_did_what(api: Api) -> None:
     }
 
 
+async def test_a_revision_tells_what_it_changed(api: Api) -> None:
+    await api.make_zone()
+    await api.check("PUT", RECORD, {"ttl": 60, "value": "192.0.2.1"}, status=201)
+    changed = await api.check("PUT", RECORD, {"ttl": 60, "values": ["192.0.2.2", "192.0.2.3"]})
+    (newest, *_) = (await api.check("GET", "/audit")).body["items"]
+    assert newest["revision"] == changed.body["revision"]
+    told = await api.check("GET", f"/audit/{newest['revision']}/changes")
+    assert told.body == {
+        "items": [
+            {
+                "zone": "example.com",
+                "name": "www",
+                "type": "A",
+                "before": {"ttl": 60, "values": ["192.0.2.1"]},
+                "after": {"ttl": 60, "values": ["192.0.2.2", "192.0.2.3"]},
+            }
+        ],
+        "next": None,
+    }
+    assert (await api.check("PUT", RECORD, told.body["items"][0]["before"])).body["changed"], "what was before can be put back as it is"
+    await api.check("DELETE", RECORD)
+    (newest, *_) = (await api.check("GET", "/audit")).body["items"]
+    (gone,) = (await api.check("GET", f"/audit/{newest['revision']}/changes")).body["items"]
+    assert (gone["before"], gone["after"]) == ({"ttl": 60, "values": ["192.0.2.1"]}, None)
+    assert (await api.check("GET", "/audit/9999/changes")).body["items"] == []
+    for revision in ("x", "-1", str(2**63), "%C2%B2", "9" * 5000):
+        await api.check("GET", f"/audit/{revision}/changes", status=404)
+
+
 async def test_lists_are_made_shown_replaced_and_deleted(api: Api) -> None:
     made = await api.check(
         "POST", "/lists", {"name": "my office", "prefixes": ["192.0.2.0/24", "2001:db8::/32", "198.51.100.1"]}, status=201
