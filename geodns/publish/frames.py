@@ -280,12 +280,6 @@ def encode_health(epoch: int, packed: bytes, *, whole: bool) -> Iterator[bytes]:
         yield encode_raw(FrameType.HEALTH, _HEALTH.pack(epoch, flags, len(part) // ENTRY_SIZE) + part)
 
 
-def chunks_of(document: bytes, size: int) -> Iterator[tuple[bool, bytes]]:
-    """A document in pieces of at most `size` bytes, each with whether it is the last."""
-    for start in range(0, max(len(document), 1), size):
-        yield start + size >= len(document), document[start : start + size]
-
-
 def _payload(frame: Frame) -> tuple[FrameType, bytes]:  # noqa: C901 - one flat arm for each frame is how the table reads
     match frame:
         case Hello(version, ownership, pid, served, epoch, digest):

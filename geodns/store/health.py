@@ -105,12 +105,6 @@ async def load_states(session: Session, vantage: str) -> list[CheckRow]:
     return [_check_row(row) for row in await session.rows(query)]
 
 
-async def states_of(session: Session, endpoint_id: str) -> list[CheckRow]:
-    """One check as every vantage sees it."""
-    query = sa.select(check_states).where(check_states.c.endpoint_id == endpoint_id).order_by(check_states.c.vantage)
-    return [_check_row(row) for row in await session.rows(query)]
-
-
 async def record_transitions(session: Session, transitions: Iterable[TransitionRow]) -> None:
     """Add to the history, in this order; what is there already is left alone."""
     values = [{name: getattr(row, name) for name in _TRANSITION_FIELDS} for row in transitions]

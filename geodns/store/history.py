@@ -46,17 +46,6 @@ class Triple:
 
 
 @dataclass(frozen=True, slots=True)
-class Lineage:
-    """A history and how it began."""
-
-    lineage: uuid.UUID
-    parents: tuple[uuid.UUID, ...]
-    at: datetime
-    actor: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class ChangedSince:
     """What a dataplane at an older revision must be told, in the order of a DELTA.
 
@@ -125,15 +114,6 @@ async def ancestors(session: Session) -> tuple[uuid.UUID, ...]:
         found += dict.fromkeys(parents)
         generation = set(parents)
     return tuple(found)
-
-
-async def list_lineages(session: Session) -> list[Lineage]:
-    """Every lineage that was begun in this database, newest first."""
-    parents: dict[uuid.UUID, list[uuid.UUID]] = {}
-    for row in await session.rows(sa.select(lineage_parents)):
-        parents.setdefault(row.lineage, []).append(row.parent)
-    query = sa.select(lineages).order_by(lineages.c.at.desc())
-    return [Lineage(row.lineage, tuple(parents.get(row.lineage, ())), row.at, row.actor, row.reason) for row in await session.rows(query)]
 
 
 async def adopt_lineage(session: Session, reason: str, actor: Actor, *, replaces: Sequence[uuid.UUID] = ()) -> Triple:

@@ -52,12 +52,6 @@ async def list_overrides(session: Session) -> list[StoredOverride]:
     return [_override(row) for row in await session.rows(query)]
 
 
-async def find_override(session: Session, kind: str, target: str) -> StoredOverride | None:
-    """What was last said of one target."""
-    row = await session.row(sa.select(overrides).where(overrides.c.kind == kind, overrides.c.target == target))
-    return None if row is None else _override(row)
-
-
 async def put_override(session: Session, override: StoredOverride, actor: Actor) -> bool:
     """Store an override, or with `state` None take one back; False, and no change, when this or something later was said of its target
     already: what is written twice counts once."""

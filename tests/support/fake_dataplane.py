@@ -266,9 +266,10 @@ class FakeDataplane:
                 raise AssertionError(f"control must not send {frame}")
 
     def _send_json(self, writer: asyncio.StreamWriter, make: Any, document: dict[str, Any]) -> None:
-        """In pieces of 7 bytes, so that reassembly is always tested."""
-        for last, part in frames.chunks_of(json.dumps(document).encode(), 7):
-            writer.write(frames.encode(make(last, part)))
+        """In pieces of seven bytes, so that reassembly is always tested."""
+        data, size = json.dumps(document).encode(), 7
+        for start in range(0, len(data), size):
+            writer.write(frames.encode(make(start + size >= len(data), data[start : start + size])))
 
     def _adopt(self, transfer: _Open, end: End) -> Ack | Refuse:
         begin, stream = transfer.begin, bytes(transfer.stream)
