@@ -15,6 +15,7 @@ from geodns.errors import InvalidInput, Problem
 from geodns.model import names
 
 DEFAULT_CLIENT = "127.0.0.1"
+UNCHECKED = "not checked, which counts as up"
 
 
 async def explain(call: Call[Node, ExplainQuery, None]) -> Reply:
@@ -36,8 +37,10 @@ def refuse_fault(document: Mapping[str, Any]) -> None:
 
 
 def add_reasons(document: dict[str, Any], node: Node) -> None:
-    """The dataplane knows verdicts and overrides by value id; why they are so is known here: `cause` of each checked value in words, and as
-    `override_set` the override as `/overrides` shows it."""
+    """The dataplane knows verdicts and overrides by value id; why they are so is known here.
+
+    Each value gets `cause`, in words, where it obeys health, and `override_set`, the override as `/overrides` shows it.
+    """
     values = [
         value
         for step in document.get("path", [])
@@ -48,7 +51,7 @@ def add_reasons(document: dict[str, Any], node: Node) -> None:
         return
     causes = {target.value_id: report.state.cause for report in node.prober.endpoints() for target in report.values}
     for value in values:
-        value["cause"] = causes.get(value.get("id"))
+        value["cause"] = causes.get(value.get("id"), UNCHECKED if value.get("status") == "obey" else None)
         override = None if value.get("override") is None else node.override_of(value["id"])
         value["override_set"] = None if override is None else show_override(override).model_dump(mode="json")
 

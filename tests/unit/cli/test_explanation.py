@@ -231,7 +231,7 @@ async def test_checked_values_get_their_cause(node: StoreNode) -> None:
     document = copy.deepcopy(DOCUMENT)
     add_reasons(document, node)
     causes = {each["id"]: each["cause"] for each in document["path"][2]["decision"]["pools"][1]["values"]}
-    assert causes == {3: "not checked yet", 4: None}
+    assert causes == {3: "not checked yet", 4: "not checked, which counts as up"}
 
 
 def test_a_question_that_could_not_be_asked_is_refused() -> None:
