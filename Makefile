@@ -27,7 +27,7 @@ endif
 
 # Package installation and two builds side by side would only wait for each other's locks.
 .NOTPARALLEL:
-.PHONY: help packages run test check format bench bench-change bench-health fuzz fuzz-quick soak geo-db wheel clean
+.PHONY: help packages run test check format bench fuzz fuzz-quick soak geo-db wheel clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -67,17 +67,9 @@ format: $(VENV)/installed ## rewrite the sources in the house's format
 	$(BIN)/ruff check --fix .
 	cd dataplane && cargo fmt
 
-bench: $(VENV)/installed $(DATAPLANE) ## CPU per query beside gdnsd, NSD, Knot, BIND and PowerDNS, in interleaved rounds
+bench: $(VENV)/installed $(DATAPLANE) ## what geodns costs, beside gdnsd, NSD, Knot, BIND and PowerDNS and by itself; BENCH="--help" tells of parts
 	cd bench/echo && cargo build --release --locked --quiet
-	$(BIN)/python -m bench.run $(BENCH)
-	$(MAKE) bench-change bench-health
-
-bench-change: $(VENV)/installed $(DATAPLANE) ## what writes, imports, starts and a million names cost
-	$(BIN)/python -m bench.change $(BENCH_CHANGE)
-
-bench-health: $(VENV)/installed $(DATAPLANE) ## what checking 10,000 servers costs, and how soon a result is on the wire
-	cd bench/echo && cargo build --release --locked --quiet
-	$(BIN)/python -m bench.health $(BENCH_HEALTH)
+	$(BIN)/python -m bench $(BENCH)
 
 soak: $(VENV)/installed $(DATAPLANE) ## the long forms of the tests
 	$(BIN)/pytest -m soak -o addopts="--strict-markers --strict-config -ra" --timeout 3600

@@ -1,1 +1,1 @@
-"""Measurements: never part of the tests. `make bench` runs `bench.run`."""
+"""Measurements: never part of the tests. `make bench` runs `bench.__main__`."""

@@ -49,6 +49,8 @@ class Case:
     is_once: bool = False
     # Queries a second; 0: as many as are answered.
     pace: int = 0
+    # Ports that are asked from in turn, so that the queries which a server takes together come from many or from few.
+    clients: int = 8
 
     @property
     def is_text(self) -> bool:
@@ -93,10 +95,15 @@ def absent_owner(draw: random.Random, _names: int) -> str:
     return f"x{draw.randrange(1 << 40):010x}"
 
 
+# The most that one thread of dnsperf has. A batch of any server is far smaller, so each of its queries comes from another port, as with
+# resolvers, which choose a port at random for each query (RFC 5452 §9.2).
+MANY_CLIENTS = 256
+
 # The pace of the cases about rate limiting: dnsperf asks from one address, to which no more than 100,000 answers a second can be allowed.
 LIMITED_PACE = 60_000
 
 STATIC = Case("static", "static", static_owner)
+STATIC_PORTS = Case("static-ports", "static", static_owner, clients=MANY_CLIENTS)
 WEIGHTED_CASE = Case("weighted", "weighted", lambda _draw, _names: "weighted", answers=frozenset(value for value, _ in WEIGHTED))
 COUNTRY = Case("country", "geo", lambda _draw, _names: "country", answers=frozenset({EU}), subnet=Subnet.FIXED)
 NXDOMAIN = Case("nxdomain", "static", absent_owner, rcode=dns.rcode.NXDOMAIN, has_answer=False)

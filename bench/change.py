@@ -1,9 +1,7 @@
-"""`make bench-change`: what change costs, and what a million names cost in memory and time, on one geodns of its own.
+"""What change costs, and what a million names cost in memory and time, on one geodns of its own.
 
-    python -m bench.change [--names 1000000] [--writes 10000] [--import 100000] [--parts seed,writes,…] [--output FILE]
-
-One `geodns serve` with one worker on a fresh SQLite database in a temporary directory; nothing is pinned. Each part leaves the node running
-with the zone loaded, so that parts can be left out but not reordered. The report says for each figure what it has to be.
+One `geodns serve` with one worker on a fresh SQLite database; nothing is pinned. Each step leaves the node running with the zone loaded, so
+that steps can be left out but not reordered.
 """
 
 from __future__ import annotations
@@ -16,25 +14,24 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from bench.cases import ZONE, static_lines
-from bench.measure import cpu_ns, own_pss_mib, pss_mib
-from bench.servers import ROOT, commit_of, hostless_description
+from bench.report import Report
 from geodns.control.binary import find_binary
+from tests.support.accounts import cpu_ns, own_pss_mib, pss_mib
 from tests.support.node import TOKEN, Node
 from tests.support.waiting import wait_until
 
+PART = "change"
 IMPORTED = "import.example"
 APPLIED = "apply.example"
 # The zone file of a million names takes about a minute to read, judge and store; slow machines get room.
@@ -48,33 +45,17 @@ RESTARTS = 5
 QUIET_NS = 200_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the report; `goal` is the most that it may be, None where nothing is promised."""
-
-    what: str
-    value: float
-    unit: str
-    goal: float | None = None
-
-    def __str__(self) -> str:
-        verdict = "" if self.goal is None else f"  goal {self.goal:g}: {'holds' if self.value <= self.goal else 'MISSED'}"
-        return f"  {self.what:72} {self.value:10.3f} {self.unit:4}{verdict}"
-
-
 @dataclass(slots=True)
 class World:
-    """The node under measurement and what was found so far."""
+    """The node under measurement, and where what is found goes."""
 
     node: Node
     arguments: argparse.Namespace
-    figures: list[Figure] = field(default_factory=list)
+    report: Report
 
-    def note(self, what: str, value: float, unit: str, goal: float | None = None) -> None:
-        """One more figure, shown at once."""
-        figure = Figure(what, value, unit, goal)
-        self.figures.append(figure)
-        print(figure, file=sys.stderr, flush=True)
+    def note(self, what: str, value: float, unit: str) -> None:
+        """One more figure."""
+        self.report.note(PART, what, unit, value)
 
     @property
     def dataplane(self) -> int:
@@ -88,46 +69,21 @@ class World:
         return self.node.process.pid
 
 
-def main() -> int:
-    """Measures and prints; the report is also written to bench/results/."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--names", type=int, default=1_000_000, help="static names in the zone")
-    parser.add_argument("--writes", type=int, default=10_000, help="single writes, each a delta")
-    parser.add_argument("--import", dest="imported", type=int, default=100_000, help="rrsets of the imports")
-    parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--output", type=Path, help="where the report goes besides the terminal")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="geodns-change-") as scratch:
-        world = World(Node(Path(scratch), settings={"DNS_WORKERS": "1"}), arguments)
-        try:
-            for name in arguments.parts.split(","):
-                begun_s = time.monotonic()
-                PARTS[name](world)
-                print(f"{name}: {time.monotonic() - begun_s:.0f} s", file=sys.stderr, flush=True)
-        finally:
-            world.node.stop()
-    report = render(world)
-    print(report)
-    output = arguments.output or ROOT / "bench/results" / f"{datetime.now(UTC):%Y-%m-%d-%H%M}-change.txt"
-    output.write_text(report)
-    return 0
+def measure(arguments: argparse.Namespace, scratch: Path, report: Report) -> None:
+    """All steps, or those that were asked for."""
+    names, writes, imported = arguments.names, arguments.writes, arguments.imported
+    report.begin(PART, f"{names} names on SQLite, {writes} writes, {imported} rrsets imported")
+    world = World(Node(scratch, settings={"DNS_WORKERS": "1"}), arguments, report)
+    try:
+        steps = arguments.steps or USUAL_STEPS
+        for number, name in enumerate(steps, start=1):
+            report.progress(f"{PART}: {name}, step {number} of {len(steps)}")
+            STEPS[name](world)
+    finally:
+        world.node.stop()
 
 
-def render(world: World) -> str:
-    """The report as text."""
-    arguments = world.arguments
-    lines = [
-        f"geodns bench of change, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit_of()}",
-        f"machine {hostless_description()}",
-        f"command python -m bench.change --names {arguments.names} --writes {arguments.writes} --import {arguments.imported} "
-        f"--parts {arguments.parts}",
-        "",
-        *map(str, world.figures),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-# ---- parts ----
+# ---- steps ----
 
 
 def seed(world: World) -> None:
@@ -137,9 +93,9 @@ def seed(world: World) -> None:
     with watched_memory(lambda: world.control) as control:
         world.note("first start from a zone file, to ready", world.node.wait_ready(within_s=SEEDED_WITHIN_S), "s")
         wait_quiet(world)
-    world.note("  control's memory at most meanwhile (PSS)", control.most, "MiB")
-    world.note("control's memory with the zone stored (PSS)", own_pss_mib(world.control), "MiB", 300)
-    world.note("dataplane's memory, fresh (PSS)", pss_mib(world.dataplane), "MiB", 117)
+    world.note("  control's memory at most meanwhile", control.most, "MiB")
+    world.note("control's memory with the zone stored", own_pss_mib(world.control), "MiB")
+    world.note("dataplane's memory, fresh", pss_mib(world.dataplane), "MiB")
 
 
 def write(world: World) -> None:
@@ -160,11 +116,11 @@ def write(world: World) -> None:
             raise RuntimeError(f"{owner} is not answered with {address} after the write")
     spent = cpu_ns(world.control) - spent
     cuts = statistics.quantiles(took_ms, n=100, method="inclusive")
-    world.note(f"write to wire, p50 of {len(took_ms)}", cuts[49], "ms")
-    world.note("write to wire, p99", cuts[98], "ms", 50)
+    world.note("write to wire, p50", cuts[49], "ms")
+    world.note("write to wire, p99", cuts[98], "ms")
     world.note("write to wire, longest", max(took_ms), "ms")
     world.note("  CPU of control and dataplane a write", spent / len(took_ms) / 1e6, "ms")
-    world.note(f"dataplane's memory after {len(took_ms)} deltas (PSS)", pss_mib(world.dataplane), "MiB", 117)
+    world.note("dataplane's memory after all writes", pss_mib(world.dataplane), "MiB")
 
 
 def transfer(world: World) -> None:
@@ -180,8 +136,8 @@ def transfer(world: World) -> None:
         took_s = time.monotonic() - begun_s
         asker.ask(f"n0000001.{ZONE}")
     world.note("FULL to a dataplane that answers", took_s, "s")
-    world.note("  dataplane's memory at most meanwhile, of that before", dataplane.most / before, "x", 2.2)
-    world.note("  event loop's longest pause meanwhile", lag.most * 1000, "ms", 100)
+    world.note("dataplane's memory at most during a FULL, of that before", dataplane.most / before, "x")
+    world.note("event loop's longest pause during a FULL", lag.most * 1000, "ms")
 
 
 def restart(world: World) -> None:
@@ -192,16 +148,16 @@ def restart(world: World) -> None:
         wall_s, cpu_s = start_alone(world.node)
         walls.append(wall_s)
         spent.append(cpu_s)
-    world.note(f"dataplane from its disk to the first answer, median of {RESTARTS}", statistics.median(walls), "s", 1.0)
-    world.note("  its CPU time", statistics.median(spent), "s")
+    world.report.note(PART, "dataplane from its disk to the first answer", "s", *walls)
+    world.report.note(PART, "  its CPU time", "s", *spent)
     world.node.start(within_s=60)
     wait_quiet(world)
-    world.note("dataplane's memory after a restart (PSS)", pss_mib(world.dataplane), "MiB", 117)
+    world.note("dataplane's memory after a restart", pss_mib(world.dataplane), "MiB")
     world.node.stop()
     (world.node.state / "dataplane").rename(world.node.state / "dataplane.old")
-    world.note("from the SQLite database, without a state, to ready", world.node.start(within_s=120), "s", 15)
+    world.note("from the SQLite database, without a state, to ready", world.node.start(within_s=120), "s")
     wait_quiet(world)
-    world.note("dataplane's memory after a FULL into nothing (PSS)", pss_mib(world.dataplane), "MiB", 117)
+    world.note("dataplane's memory after a FULL into nothing", pss_mib(world.dataplane), "MiB")
 
 
 def imports(world: World) -> None:
@@ -218,18 +174,18 @@ def imports(world: World) -> None:
         wait_until(lambda: is_caught_up(world), within_s=ADOPTED_WITHIN_S, what="the adoption of the import")
         served_s = time.monotonic() - begun_s
         spent = cpu_ns(world.control) - spent
-    world.note(f"import of {count} rrsets by REST, to its answer", answered_s, "s", 15)
-    world.note("  to served", served_s, "s", 15)
+    world.note("import by REST, to its answer", answered_s, "s")
+    world.note("import by REST, to served", served_s, "s")
     world.note("  CPU of control and dataplane", spent / 1e9, "s")
-    world.note("  event loop's longest pause meanwhile", lag.most * 1000, "ms", 100)
-    world.note("  control's memory at most meanwhile (PSS)", control.most, "MiB")
+    world.note("event loop's longest pause during an import by REST", lag.most * 1000, "ms")
+    world.note("  control's memory at most meanwhile", control.most, "MiB")
     applied(world, "geodns apply", count)
-    applied(world, "geodns apply again, nothing changed", count)
+    applied(world, "geodns apply again with nothing changed", count)
 
 
 def large(world: World) -> None:
     """`geodns apply` of a zone file as large as the first."""
-    applied(world, "geodns apply", world.arguments.names)
+    applied(world, "geodns apply of all names", world.arguments.names)
 
 
 def applied(world: World, what: str, count: int) -> None:
@@ -248,14 +204,13 @@ def applied(world: World, what: str, count: int) -> None:
         if process.returncode != 0:
             raise RuntimeError(f"{said}{complaint}")
         wait_until(lambda: is_caught_up(world), within_s=ADOPTED_WITHIN_S, what="the adoption of what was applied")
-    limit = 15 if count == world.arguments.imported else None
-    world.note(f"{what}, {count} names, to its end", took_s, "s", limit)
-    world.note("  the command's memory at most (PSS)", client.most, "MiB")
-    world.note("  control's memory at most meanwhile (PSS)", control.most, "MiB")
-    world.note("  event loop's longest pause meanwhile", lag.most * 1000, "ms", 100)
+    world.note(f"{what}, to its end", took_s, "s")
+    world.note("  the command's memory at most", client.most, "MiB")
+    world.note("  control's memory at most meanwhile", control.most, "MiB")
+    world.note(f"event loop's longest pause during {what}", lag.most * 1000, "ms")
 
 
-PARTS: dict[str, Callable[[World], None]] = {
+STEPS: dict[str, Callable[[World], None]] = {
     "seed": seed,
     "write": write,
     "transfer": transfer,
@@ -263,9 +218,11 @@ PARTS: dict[str, Callable[[World], None]] = {
     "imports": imports,
     "large": large,
 }
+# Nothing is promised of a million names applied at once, and it takes minutes.
+USUAL_STEPS = [name for name in STEPS if name != "large"]
 
 
-# ---- what the parts share ----
+# ---- what the steps share ----
 
 
 def write_zone_file(path: Path, zone: str, names: int) -> None:
@@ -415,10 +372,3 @@ class Asker:
             if reply[7]:  # records in the answer section
                 return reply
         raise RuntimeError("no answer came in time")
-
-
-if __name__ == "__main__":
-    start = time.monotonic()
-    status = main()
-    print(f"{time.monotonic() - start:.0f} s in all", file=sys.stderr)
-    sys.exit(status)

@@ -1,6 +1,4 @@
-"""`make bench-health`: what checking costs and how soon a result is on the wire, with the real node and 10,000 servers of ours.
-
-    python -m bench.health [--values 10000] [--interval 10] [--seconds 30] [--singles 300] [--together 2000]
+"""What checking costs and how soon a result is on the wire, with the real node and 10,000 servers of ours.
 
 One program, `geodns-bench-checked`, is all the servers and asks DNS for the names of those that fail, both on one clock. So the lag of a
 value is from the moment before the answer that had to decide it (its second bad one) was sent to the moment at which the first changed DNS
@@ -11,29 +9,29 @@ questions.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
-from bench.measure import give_precedence, own_cpu_ns, own_pss_mib, own_wait_ns
-from bench.servers import ROOT, commit_of, hostless_description
+from bench.measure import PROGRAMS
+from bench.report import Report
+from tests.support.accounts import own_cpu_ns, own_pss_mib, own_wait_ns
 from tests.support.ending import end
 from tests.support.node import Node
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-CHECKED = ROOT / "bench/echo/target/release/geodns-bench-checked"
+PART = "health"
+CHECKED = PROGRAMS / "geodns-bench-checked"
 ZONE = "example.com"
 FALLBACK = "192.0.2.1"
 FALL = 2
@@ -124,8 +122,10 @@ def make_zone(values: int, http_port: int, interval_s: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def measure(scratch: Path, *, values: int, interval_s: float, seconds: float, singles: int, together: int) -> list[str]:
-    """The lines of the report."""
+def measure(arguments: argparse.Namespace, scratch: Path, report: Report) -> None:
+    """A start, a routine in which nothing changes, servers that fall one by one, and many at once."""
+    values, interval_s = arguments.values, arguments.interval
+    report.begin(PART, f"{values} values, one HTTP check each every {interval_s:g} s")
     node = Node(scratch / "node")
     servers = Servers(node.dns_port)
     try:
@@ -134,7 +134,7 @@ def measure(scratch: Path, *, values: int, interval_s: float, seconds: float, si
         wait_until(lambda: look(node)["endpoints"] == values, within_s=120, every_s=0.5, what="every check")
         # A restart spreads first checks over one interval; those that a write makes would take their turns, a hundred a second.
         node.stop()
-        ready_s = node.start(within_s=120)
+        report.note(PART, "ready again after", "s", node.start(within_s=120))
         give_precedence(control_pid(node), os.getpid())
         wait_until(
             lambda: look(node)["endpoints"] == values and not look(node)["unknown"],
@@ -142,16 +142,27 @@ def measure(scratch: Path, *, values: int, interval_s: float, seconds: float, si
             every_s=0.5,
             what="a first result of every check",
         )
-        lines = [f"{values} values, one HTTP check each every {interval_s:g} s; ready after {ready_s:.1f} s"]
         time.sleep(interval_s)  # the results of the start are in the table
-        lines += measure_routine(node, servers, values, interval_s, seconds)
-        lines += measure_fall(node, servers, range(singles), "one by one", SINGLES_PERIOD_US, interval_s)
-        lines += measure_fall(node, servers, range(values - together, values), "at once", TOGETHER_PERIOD_US, interval_s)
-        lines.append(f"own loop late at most {look(node)['loop_late_s']:.3f} s in the whole run")
+        report.progress(f"{PART}: {arguments.routine:g} s in which nothing changes")
+        measure_routine(node, servers, interval_s, arguments.routine, report)
+        one_by_one, at_once = range(arguments.singles), range(values - arguments.together, values)
+        for fallen, how, period_us in ((one_by_one, "one by one", SINGLES_PERIOD_US), (at_once, "at once", TOGETHER_PERIOD_US)):
+            report.progress(f"{PART}: {len(fallen)} servers fall {how}")
+            measure_fall(node, servers, fallen, how, period_us, interval_s, report)
+        report.note(PART, "own loop late at most in the whole run", "s", look(node)["loop_late_s"])
     finally:
         node.stop()
         end(servers.process)
-    return lines
+
+
+def give_precedence(*pids: int) -> None:
+    """Lets what is measured run before whatever else the machine does, as far as we may (root).
+
+    The scheduler shares a core between sessions (autogroup) before it looks at a process's nice value, so the session is what is raised.
+    """
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{pid}/autogroup").write_text("-10")
 
 
 def look(node: Node) -> Mapping[str, Any]:
@@ -160,28 +171,28 @@ def look(node: Node) -> Mapping[str, Any]:
     return found
 
 
-def measure_routine(node: Node, servers: Servers, values: int, interval_s: float, seconds: float) -> list[str]:
+def measure_routine(node: Node, servers: Servers, interval_s: float, seconds: float, report: Report) -> None:
     """CPU, memory and punctuality while nothing changes."""
     pid = control_pid(node)
     servers.report()
     begun_s, before, waited = time.monotonic(), own_cpu_ns(pid), own_wait_ns(pid)
     time.sleep(seconds)
-    spent, elapsed_s = (own_cpu_ns(pid) - before) / 1e9, time.monotonic() - begun_s
-    waited_share = (own_wait_ns(pid) - waited) / 1e9 / elapsed_s
+    spent_s, elapsed_s = (own_cpu_ns(pid) - before) / 1e9, time.monotonic() - begun_s
+    waited_s = (own_wait_ns(pid) - waited) / 1e9
     observed = servers.report()
     attempts = sum(len(times) for times in observed.starts.values())
-    even = values / interval_s
-    return [
-        f"control {100 * spent / elapsed_s:.1f} % of a core, {1e6 * spent / attempts:.0f} µs a check ({attempts / elapsed_s:.0f} a second)",
-        f"control waited for a core {100 * waited_share:.0f} % of the time: that much of what follows is the machine's",
-        f"control {own_pss_mib(pid):.0f} MiB",
-        f"starts within {100 * observed.unevenness(1.0):.1f} % of even by the second, {100 * observed.unevenness(0.1):.0f} % by the tenth "
-        f"(even is {even:.0f} a second)",
-        f"longest pause between two checks of one server {observed.longest_gap_s():.2f} s (jitter alone allows {1.1 * interval_s:.2f})",
-    ]
+    report.note(PART, "control's share of a core", "%", 100 * spent_s / elapsed_s)
+    report.note(PART, "  CPU of a check", "µs", 1e6 * spent_s / attempts)
+    report.note(PART, "  checks", "1/s", attempts / elapsed_s)
+    report.note(PART, "control waited for a core: that much of what follows is the machine's", "%", 100 * waited_s / elapsed_s)
+    report.note(PART, "control's memory", "MiB", own_pss_mib(pid))
+    report.note(PART, "starts in a second, off even", "%", 100 * observed.unevenness(1.0))
+    report.note(PART, "starts in a tenth of a second, off even", "%", 100 * observed.unevenness(0.1))
+    # Jitter alone makes the interval a tenth longer at most.
+    report.note(PART, "longest delay of a check", "s", observed.longest_gap_s() - 1.1 * interval_s)
 
 
-def measure_fall(node: Node, servers: Servers, fallen: range, how: str, period_us: int, interval_s: float) -> list[str]:
+def measure_fall(node: Node, servers: Servers, fallen: range, how: str, period_us: int, interval_s: float, report: Report) -> None:
     """Lets servers fall, at once; each is noticed in its own turn, `interval_s` apart at most."""
     if look(node)["down"]:
         raise RuntimeError(f"{look(node)['down']} servers are down before anything fell")
@@ -194,11 +205,12 @@ def measure_fall(node: Node, servers: Servers, fallen: range, how: str, period_u
     wait_until(lambda: look(node)["down"] == 0, within_s=10 * interval_s, every_s=0.5, what="every return")
     lags_s = observed.lags_s()
     last_s = max(observed.changed.values()) - max(times[FALL - 1] for times in observed.bad.values())
-    return [
-        f"{len(lags_s)} of {len(fallen)} that fell {how}: result to wire p50 {percentile_ms(lags_s, 50):.1f} ms, "
-        f"p99 {percentile_ms(lags_s, 99):.1f} ms, worst {percentile_ms(lags_s, 100):.1f} ms (asked every {period_us / 1000:g} ms); "
-        f"the last answer changed {1000 * last_s:.0f} ms after the last bad one"
-    ]
+    if len(lags_s) != len(fallen):
+        raise RuntimeError(f"{len(lags_s)} of {len(fallen)} that fell changed their answers")
+    report.add(f"  {len(fallen)} servers fell {how}, asked for every {period_us / 1000:g} ms:")
+    for percent, name in ((50, "p50"), (99, "p99"), (100, "worst")):
+        report.note(PART, f"result to wire, {how}, {name}", "ms", percentile_ms(lags_s, percent))
+    report.note(PART, f"last bad answer to last changed answer, {how}", "s", last_s)
 
 
 def control_pid(node: Node) -> int:
@@ -211,39 +223,3 @@ def control_pid(node: Node) -> int:
 def percentile_ms(ordered: Sequence[float], percent: int) -> float:
     """Of sorted seconds: the value that `percent` of 100 do not exceed."""
     return 1000 * ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
-
-
-def main() -> int:
-    """Measures and prints; the report is also written to bench/results/."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--values", type=int, default=10_000)
-    parser.add_argument("--interval", type=float, default=10.0)
-    parser.add_argument("--seconds", type=float, default=30.0, help="of the routine whose CPU is measured")
-    parser.add_argument("--singles", type=int, default=300, help="servers that fall for the lag under routine load")
-    parser.add_argument("--together", type=int, default=2_000, help="servers that fall at once")
-    parser.add_argument("--output", type=Path, help="where the report goes besides the terminal")
-    arguments = parser.parse_args()
-    load_before = os.getloadavg()[0]
-    with tempfile.TemporaryDirectory(prefix="geodns-bench-") as scratch:
-        lines = measure(
-            Path(scratch),
-            values=arguments.values,
-            interval_s=arguments.interval,
-            seconds=arguments.seconds,
-            singles=arguments.singles,
-            together=arguments.together,
-        )
-    head = [
-        f"geodns bench health, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit_of()}",
-        f"machine {hostless_description()}; load before and after {load_before:.1f}, {os.getloadavg()[0]:.1f}",
-        "",
-    ]
-    report = "\n".join([*head, *lines]) + "\n"
-    print(report)
-    output = arguments.output or ROOT / "bench/results" / f"{datetime.now(UTC):%Y-%m-%d-%H%M}-health.txt"
-    output.write_text(report)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """The servers under measurement: geodns, its peers from Debian, and the echo floor. Each writes its configuration, starts, and ends.
 
-All listen on 127.0.0.1 with one worker (UDP) and otherwise default settings, and are pinned to one core by the caller.
+All listen on 127.0.0.1 with one worker (UDP) and otherwise default settings, and are pinned to one core.
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -25,11 +23,12 @@ import dns.query
 
 from bench.cases import CITY_VALUES, ELSEWHERE, EU, STEERED_NAMES, VALUES_EACH, WEIGHTED, ZONE, Case, static_lines
 from bench.locations import write_city
+from bench.measure import PROGRAMS, SERVER_CORE
+from bench.report import ROOT
 from tests.support.ending import end
 from tests.support.ports import free_port
 
-ROOT = Path(__file__).resolve().parents[1]
-ECHO = ROOT / "bench/echo/target/release/geodns-bench-echo"
+ECHO = PROGRAMS / "geodns-bench-echo"
 # geodns reads a zone file of a million names into its database first.
 READY_WITHIN_S = 600.0
 # A city-sized location database is compiled beside the first answers.
@@ -41,11 +40,12 @@ class Server(ABC):
 
     name: ClassVar[str]
     features: ClassVar[frozenset[str]] = frozenset({"static", "tcp"})
+    # A peer may be missing, or may not start; what is ours may not.
+    is_peer: ClassVar[bool] = True
 
-    def __init__(self, directory: Path, core: int, names: int, database: Path) -> None:
+    def __init__(self, directory: Path, names: int, database: Path) -> None:
         self.directory = directory / self.name
         self.directory.mkdir(parents=True)
-        self.core = core
         self.names = names
         self.database = database
         self.port = free_port()
@@ -77,7 +77,7 @@ class Server(ABC):
         log = (self.directory / "log").open("ab")
         begin = time.monotonic()
         self.process = subprocess.Popen(
-            ["taskset", "-c", str(self.core), *command], stdout=log, stderr=log, cwd=self.directory, env=self.environment()
+            ["taskset", "-c", str(SERVER_CORE), *command], stdout=log, stderr=log, cwd=self.directory, env=self.environment()
         )
         self.wait_answer(begin + READY_WITHIN_S)
         return time.monotonic() - begin
@@ -125,10 +125,11 @@ class Echo(Server):
 
     name = "echo"
     features = frozenset({"static", "geo"})
+    is_peer = False
 
     @classmethod
     def installed(cls) -> bool:
-        return ECHO.exists()
+        return True
 
     def configure(self) -> list[str]:
         return [str(ECHO), str(self.port)]
@@ -142,6 +143,7 @@ class Geodns(Server):
 
     name = "geodns"
     features = frozenset({"static", "tcp", "weighted", "geo"})
+    is_peer = False
 
     @classmethod
     def installed(cls) -> bool:
@@ -408,40 +410,3 @@ loglevel=3
 """
         )
         return ["/usr/sbin/pdns_server", f"--config-dir={self.directory}"]
-
-
-SERVERS: list[type[Server]] = [Echo, Geodns, Gdnsd, Nsd, Knot, Bind, PowerDns]
-
-
-def versions() -> dict[str, str]:
-    """What each installed peer calls itself."""
-    commands = {
-        "nsd": ["nsd", "-v"],
-        "knot": ["knotd", "-V"],
-        "bind": ["named", "-v"],
-        "gdnsd": ["gdnsd", "-h"],
-        "dnsperf": ["dnsperf", "-h"],
-    }
-    found = {}
-    for name, command in commands.items():
-        program = shutil.which(command[0], path="/usr/sbin:/usr/bin")
-        if program is None:
-            continue
-        done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False, timeout=10)
-        match = re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr)
-        found[name] = match.group(0) if match else "unknown"
-    return found
-
-
-def commit_of() -> str:
-    """The commit that is measured, as a report names it."""
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
-
-
-def hostless_description() -> str:
-    """The machine as results name it: processor, cores and kernel, no host name."""
-    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return json.dumps(
-        {"cpu": model.group(1) if model else "unknown", "cores": os.cpu_count(), "kernel": os.uname().release, "socket": socket.SOMAXCONN}
-    )
