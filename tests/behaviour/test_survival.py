@@ -49,8 +49,8 @@ def move_database_away(node: Node, place: Path) -> None:
 
 
 def move_database_back(node: Node, place: Path) -> None:
-    """The reverse of `move_database_away`."""
-    for file in place.glob("geodns.db*"):
+    """The reverse of `move_database_away`: the file itself comes last, because the node looks for it."""
+    for file in sorted(place.glob("geodns.db*"), reverse=True):
         shutil.move(str(file), node.state / file.name)
 
 

@@ -157,6 +157,7 @@ async def test_a_stranger_who_asks_nothing_is_shown_out(api: Api, monkeypatch: p
     writer.close()
 
 
+@pytest.mark.timing
 async def test_streams_end_with_the_api(node: StoreNode) -> None:
     app = make_app(node, ADMIN)
     async with ClientSession() as session:
