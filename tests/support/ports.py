@@ -17,14 +17,15 @@ from collections.abc import Iterator
 # Below the ephemeral range of Linux (32768 and up), above what well-known services use.
 LOWEST = 12_000
 HIGHEST = 32_000
-# So many test processes side by side get ports of their own each.
+# Test processes side by side get ports of their own each, and so does one that runs beside them.
 SLICES = 16
 
 
 def _ports_of_this_process() -> Iterator[int]:
     worker = re.search(r"\d+", os.environ.get("PYTEST_XDIST_WORKER", ""))
-    size = (HIGHEST - LOWEST) // SLICES
-    first = LOWEST + size * (int(worker.group()) % SLICES if worker else SLICES - 1)
+    slices = max(SLICES, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")) + 1)
+    size = (HIGHEST - LOWEST) // slices
+    first = LOWEST + size * (int(worker.group()) if worker else slices - 1)
     # Two runs on one machine rarely start at the same place.
     start = random.SystemRandom().randrange(size)
     return (first + offset % size for offset in itertools.count(start))
@@ -34,7 +35,7 @@ _ports = _ports_of_this_process()
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """A port that both UDP and TCP can bind on `address`; never the same one twice in a row of a thousand."""
+    """A port that both UDP and TCP can bind on `address`; the same one comes again after hundreds of others."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for port in itertools.islice(_ports, 1_000):
         with socket.socket(family, socket.SOCK_STREAM) as stream, socket.socket(family, socket.SOCK_DGRAM) as datagram:
