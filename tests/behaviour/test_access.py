@@ -40,7 +40,7 @@ def test_the_first_start_makes_a_token_that_only_its_owner_reads(make_node: Make
     token = file.read_text().strip()
     assert node.request("GET", "/api/v1/zones", token=token).status == 200
     assert node.request("GET", "/api/v1/zones", token="guess").status == 401  # noqa: S106 # a wrong token
-    assert node.tail().count(token) == 1, "printed once"
+    assert node.logged().count(token) == 1, "printed once"
     listed = node.command("token", "list", "--json")
     assert listed.returncode == 0, "the command finds the token file"
     assert token not in listed.stdout

@@ -112,9 +112,13 @@ class Node:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.tail()}") from error
 
+    def logged(self) -> str:
+        """All that its processes have written."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
     def tail(self, size: int = 6000) -> str:
-        """The end of the log."""
-        return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
+        """The end of the log, to be shown."""
+        return self.logged()[-size:]
 
     def stop(self) -> None:
         """Ends it with SIGTERM as an operator would, and the dataplane with it, whatever state the test left them in."""
