@@ -33,6 +33,11 @@ impl<B: Bucket> Buckets<B> {
         Self { buckets, entries: 0 }
     }
 
+    /// With `buckets`, at least one, in each of which is what `index_of` says, and `entries` in all.
+    pub fn of(buckets: SharedVec<B>, entries: usize) -> Self {
+        Self { buckets, entries }
+    }
+
     /// Number of entries, as `entry_added` and `entry_removed` were told.
     pub fn entries(&self) -> usize {
         self.entries
@@ -86,9 +91,14 @@ impl<B: Bucket> Buckets<B> {
     }
 }
 
+/// How many buckets a table of so many entries has that has only grown.
+pub fn buckets_for<B: Bucket>(entries: usize) -> usize {
+    entries.div_ceil(B::LOAD).max(1)
+}
+
 /// With 2^k <= `count` < 2^(k+1) buckets, the low k + 1 bits name the bucket, or the low k while that one does not exist yet.
 #[inline]
-fn index_of(tag: HashTag, count: usize) -> usize {
+pub fn index_of(tag: HashTag, count: usize) -> usize {
     let mask = count.next_power_of_two().wrapping_sub(1);
     let index = tag as usize & mask;
     if index < count { index } else { index & (mask >> 1) }

@@ -6,6 +6,7 @@ use geodns_wire::{Name, NameKey, rtype};
 
 use super::ZoneSet;
 use super::check::{check_name, check_owner};
+use super::gathering::Gathering;
 use super::node::{NodeBuilder, NodeFlags};
 use super::page::NodeSummary;
 use super::zone::Zone;
@@ -24,13 +25,26 @@ pub struct ZoneEditor {
     buffer: Vec<u8>,
     /// Zones that have no SOA yet or any more.
     without_soa: usize,
+    /// While a whole state is loaded: owner names that have not been put yet.
+    gathering: Option<Box<Gathering>>,
 }
 
 impl ZoneEditor {
     pub(super) fn new(set: ZoneSet) -> Self {
         let mut apex = NameKey::new();
         apex.set(Name::ROOT, set.seed);
-        Self { set, apex, owner: NameKey::new(), node: NodeBuilder::default(), buffer: Vec::new(), without_soa: 0 }
+        Self { set, apex, owner: NameKey::new(), node: NodeBuilder::default(), buffer: Vec::new(), without_soa: 0, gathering: None }
+    }
+
+    /// The same, and owner names of zones that have none yet are gathered first.
+    pub(super) fn loading(set: ZoneSet) -> Self {
+        Self { gathering: Some(Box::default()), ..Self::new(set) }
+    }
+
+    /// Puts what was gathered. Further changes are single ones.
+    pub fn settle(&mut self) {
+        self.put_gathered();
+        self.gathering = None;
     }
 
     /// Applies one item; lists go to `steering`, and steered rrsets are compiled by it.
@@ -52,7 +66,8 @@ impl ZoneEditor {
     ///
     /// # Errors
     /// When a zone has no SOA record.
-    pub fn finish(self) -> Result<ZoneSet, Refused> {
+    pub fn finish(mut self) -> Result<ZoneSet, Refused> {
+        self.settle();
         if self.without_soa == 0 {
             return Ok(self.set);
         }
@@ -73,6 +88,7 @@ impl ZoneEditor {
     }
 
     fn drop_zone(&mut self, apex: Name<'_>) {
+        self.put_gathered();
         self.apex.set(apex, self.set.seed);
         let Some(zone) = self.set.zone(&self.apex, self.apex.labels()) else { return };
         if zone.soa.is_none() {
@@ -88,6 +104,7 @@ impl ZoneEditor {
             self.apex.set(apex, self.set.seed);
         }
         self.owner.set(owner, self.set.seed);
+        self.turn_to_zone();
         let Some(zone) = self.set.zone_mut(&self.apex) else {
             return Err(Refused::malformed(format!("{owner}: there is no zone {apex}")));
         };
@@ -101,8 +118,36 @@ impl ZoneEditor {
             };
         }
         build_node(&mut self.node, apex, owner, rrsets, steering)?;
-        zone.put_node(&self.owner, &mut self.node, &mut self.buffer);
+        match &mut self.gathering {
+            Some(gathering) if gathering.is_of(apex) => gathering.put(zone.owner_key(&self.owner, self.owner.labels()), &self.node),
+            Some(_) | None => zone.put_node(&self.owner, &mut self.node, &mut self.buffer),
+        }
         Ok(())
+    }
+
+    /// The next owner name is one of the zone with the key `apex`. Only a zone without any is worth gathering for: of each there is one such time.
+    fn turn_to_zone(&mut self) {
+        let Some(gathering) = &self.gathering else { return };
+        if gathering.is_of(self.apex.name()) && !gathering.is_full() {
+            return;
+        }
+        self.put_gathered();
+        if let Some(zone) = self.set.zone(&self.apex, self.apex.labels()).filter(|zone| zone.is_fresh(&self.apex))
+            && let Some(gathering) = &mut self.gathering
+        {
+            gathering.begin(zone, &self.apex);
+        }
+    }
+
+    fn put_gathered(&mut self) {
+        let Some(gathering) = &mut self.gathering else { return };
+        let Some(apex) = gathering.apex() else { return };
+        let seed = self.set.seed;
+        let mut key = NameKey::new();
+        key.set(apex.as_name(), seed);
+        if let Some(zone) = self.set.zone_mut(&key) {
+            gathering.fill(zone, seed, &mut self.buffer);
+        }
     }
 }
 
@@ -162,7 +207,7 @@ impl Zone {
         }
     }
 
-    fn count_flags(&mut self, flags: NodeFlags, change: fn(u32, u32) -> u32) {
+    pub(super) fn count_flags(&mut self, flags: NodeFlags, change: fn(u32, u32) -> u32) {
         if flags.has(NodeFlags::CUT) {
             self.cuts = change(self.cuts, 1);
         }
@@ -181,7 +226,7 @@ impl Zone {
     }
 
     /// The ancestors of a new name learn of it; those that do not exist become empty non-terminals.
-    fn link_to_parent(&mut self, owner: &NameKey, labels: usize, buffer: &mut Vec<u8>) {
+    pub(super) fn link_to_parent(&mut self, owner: &NameKey, labels: usize, buffer: &mut Vec<u8>) {
         let mut child = labels;
         while child > self.apex_labels {
             let wildcard = wildcard_flag(owner, child);
@@ -214,7 +259,12 @@ impl Zone {
         }
     }
 
-    fn update(&mut self, owner: &NameKey, labels: usize, change: impl FnOnce(NodeFlags, u32) -> (NodeFlags, u32)) -> Option<NodeSummary> {
+    pub(super) fn update(
+        &mut self,
+        owner: &NameKey,
+        labels: usize,
+        change: impl FnOnce(NodeFlags, u32) -> (NodeFlags, u32),
+    ) -> Option<NodeSummary> {
         let key = self.owner_key(owner, labels);
         self.names.bucket_mut(key.tag)?.update(key, change)
     }

@@ -10,6 +10,7 @@
 mod buckets;
 mod check;
 mod editor;
+mod gathering;
 mod node;
 mod page;
 mod shared_vec;
@@ -55,6 +56,11 @@ impl ZoneSet {
     /// An editor on a copy of the set.
     pub fn edit(&self) -> ZoneEditor {
         ZoneEditor::new(self.clone())
+    }
+
+    /// An editor that takes a whole state at once: several times as fast as `edit`, and until `ZoneEditor::settle` or `finish` with twice the memory.
+    pub fn load(self) -> ZoneEditor {
+        ZoneEditor::loading(self)
     }
 
     /// Number of zones.

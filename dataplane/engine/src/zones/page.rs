@@ -5,8 +5,8 @@
 //!   block = u16 entries, u16 slots, slots x u32 tag, slots x u32 end of its node, nodes, room (ends count from the first node)
 //! ```
 //!
-//! A block that an insertion has made has a few free slots and some room behind the nodes for the next ones: loading a zone then makes a new
-//! block for every fourth name only. Any other change makes a block without slack.
+//! A block that an insertion has made has a few free slots and some room behind the nodes for the next ones: a FULL then makes a new
+//! block for every fourth name only. Any other change, and a load from disk (`gathering`), makes a block without slack.
 //!
 //! Steered rrsets stand beside the block, in the order of the nodes that they belong to.
 
@@ -95,7 +95,7 @@ impl Page {
         Words::read(block).unwrap_or_default()
     }
 
-    /// Puts a node that the page does not have; `buffer` is memory to work with. Loading a zone does this all the time.
+    /// Puts a node that the page does not have; `buffer` is memory to work with. A FULL does this all the time.
     pub fn insert(&mut self, key: OwnerKey<'_>, node: &NodeBuilder, children: u32, buffer: &mut Vec<u8>) {
         let first_steered = u16::try_from(self.steered().len()).unwrap_or(u16::MAX);
         buffer.clear();
@@ -278,7 +278,7 @@ impl Bucket for Page {
 
 /// A page being written entry by entry.
 #[derive(Debug, Default)]
-struct PageBuilder {
+pub struct PageBuilder {
     tags: Vec<u8>,
     ends: Vec<u8>,
     nodes: Vec<u8>,
@@ -296,7 +296,8 @@ impl PageBuilder {
         self.close(tag);
     }
 
-    fn copy(&mut self, tag: HashTag, node: Node<'_>) {
+    /// Appends a node of another block.
+    pub fn copy(&mut self, tag: HashTag, node: Node<'_>) {
         let at = self.nodes.len().wrapping_add(FIRST_STEERED_AT);
         let first = self.first_steered().to_be_bytes();
         self.nodes.extend_from_slice(node.octets());
@@ -312,14 +313,20 @@ impl PageBuilder {
         self.ends.extend_from_slice(&u32::try_from(self.nodes.len()).unwrap_or(u32::MAX).to_be_bytes());
     }
 
-    fn finish(self) -> Page {
+    /// The page. The builder is empty again, for the next one.
+    pub fn finish(&mut self) -> Page {
         let entries = self.tags.len() / WORD;
         if entries == 0 {
             return Page::default();
         }
         let counts = counts_octets(entries, entries);
         let parts: [&[u8]; 4] = [&counts, &self.tags, &self.ends, &self.nodes];
-        Page { block: Some(Arc::from(parts.concat())), steered: (!self.steered.is_empty()).then(|| Arc::from(self.steered)) }
+        let block = Some(Arc::from(parts.concat()));
+        let steered = (!self.steered.is_empty()).then(|| self.steered.drain(..).collect());
+        self.tags.clear();
+        self.ends.clear();
+        self.nodes.clear();
+        Page { block, steered }
     }
 }
 

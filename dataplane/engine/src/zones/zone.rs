@@ -66,6 +66,11 @@ impl Zone {
         self.names.entries()
     }
 
+    /// Whether nothing has been put into it yet but its apex, of which `key` is the key.
+    pub(super) fn is_fresh(&self, key: &NameKey) -> bool {
+        self.owners() == 1 && self.node(key, self.apex_labels).is_some_and(|apex| apex.rrset_count() == 0)
+    }
+
     /// The SOA record; an adopted zone has one.
     pub fn soa(&self) -> Option<&Soa> {
         self.soa.as_ref()

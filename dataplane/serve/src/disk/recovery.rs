@@ -11,11 +11,9 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
 use std::time::Instant;
 
-use geodns_engine::spec::{Change, Triple};
+use geodns_engine::spec::Triple;
 use geodns_engine::steer::SteeringEditor;
 use geodns_engine::zones::{ZoneEditor, ZoneSet};
 use geodns_link::Fault;
@@ -28,9 +26,6 @@ use super::journal::{Entry, Journal, ReadJournal};
 use super::state::Paths;
 use super::{DiskFault, remove_if_there, rename_if_there};
 use crate::log;
-
-/// Decoded pieces of the base that wait to be built in: enough that neither side waits for the other, a megabyte or two.
-const BATCHES_AHEAD: usize = 4;
 
 /// What the files have yielded.
 #[derive(Debug)]
@@ -175,39 +170,25 @@ fn attempt(paths: &Paths, seed: u64, journals: &[Option<ReadJournal>], limit: us
     }
 }
 
-/// Reads and decodes on one thread and builds on another: of a million names each takes half a second.
+/// One thread does it all: a second one that decodes ahead costs more than it brings, because each would free what the other has allocated.
 fn read_base(path: &Path, seed: u64) -> Result<Building, DiskFault> {
-    let base = BaseReader::open(path)?;
+    let mut base = BaseReader::open(path)?;
     let header = base.header();
-    let mut building = Building { zones: ZoneSet::new(seed).edit(), steering: SteeringEditor::new(), served: header.triple };
-    let (batches, arriving) = sync_channel(BATCHES_AHEAD);
-    thread::scope(|scope| {
-        let decoding = scope.spawn(move || decode_base(base, &batches));
-        for change in arriving.into_iter().flatten() {
-            building.zones.apply(change, &mut building.steering)?;
-        }
-        let items = decoding.join().map_err(|_| Fault::Malformed("decoding it made the program panic"))??;
-        if items == header.items { Ok(building) } else { Err(Fault::Short("the base").into()) }
-    })
-}
-
-/// Sends the items of a base in batches and returns how many there were. What was sent is to be used only when this returns without a fault.
-fn decode_base(mut base: BaseReader, batches: &SyncSender<Vec<Change>>) -> Result<u64, DiskFault> {
+    let mut building = Building { zones: ZoneSet::new(seed).load(), steering: SteeringEditor::new(), served: header.triple };
     let mut buffer = ItemBuffer::default();
-    let mut items = 0;
+    let mut items = 0_u64;
     while let Some(piece) = base.next_piece()? {
         buffer.push(piece);
-        let mut batch = Vec::new();
         while let Some(change) = buffer.pull()? {
-            batch.push(change);
-        }
-        items += batch.len() as u64;
-        if batches.send(batch).is_err() {
-            // The builder has given up, and says why.
-            return Ok(items);
+            building.zones.apply(change, &mut building.steering)?;
+            items += 1;
         }
     }
-    if buffer.is_between_items() { Ok(items) } else { Err(Fault::Short("the base").into()) }
+    if !buffer.is_between_items() || items != header.items {
+        return Err(Fault::Short("the base").into());
+    }
+    building.zones.settle();
+    Ok(building)
 }
 
 impl Building {
