@@ -1,4 +1,4 @@
-"""The instructions that ten representative queries cost, counted by callgrind: the same on a busy machine as on an idle one.
+"""The instructions that eleven representative queries cost, counted by callgrind: the same on a busy machine as on an idle one.
 
     python -m bench.instructions            prints what is counted beside what is recorded
     python -m bench.instructions --record   makes that the record (`bench/instructions.json`): after a change that is worth its cost

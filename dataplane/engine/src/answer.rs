@@ -13,6 +13,7 @@ use geodns_wire::writer::{Full, NameTable, OptReply, Outline, Writer};
 use geodns_wire::{Opcode, Rcode};
 
 use crate::admit::{Admission, Refusal, admit};
+use crate::ahead;
 use crate::cookie::answer_cookie;
 use crate::path::PathTrace;
 use crate::resolve::{Finding, Resolver, Workspace};
@@ -104,6 +105,11 @@ impl Scratch {
     /// allocates.
     pub fn fit(&mut self, view: &View) {
         self.work.picked.reserve(view.tables.largest_choice());
+    }
+
+    /// Fetches what the answers to a batch of requests will read. To be called before the first of them is answered; no answer depends on it.
+    pub fn read_ahead<'m>(&mut self, view: &View, requests: impl Iterator<Item = (SocketAddr, &'m [u8])>) {
+        ahead::read_ahead(view, requests, &mut self.work.key);
     }
 
     /// Room for one query at a time.

@@ -8,6 +8,7 @@
 pub mod acl;
 pub mod additional;
 pub mod admit;
+pub mod ahead;
 pub mod answer;
 pub mod cookie;
 pub mod explain;

@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use geodns_engine::answer::{Arrival, Outcome, Scratch, Transport, answer};
 use geodns_engine::rng::FastRng;
-use support::{Server, add_opt, request};
+use support::{Server, add_opt, many_names, request};
 
 struct Counting;
 
@@ -59,7 +59,7 @@ fn answering_allocates_nothing_after_start() {
         "a.cut.example.com.",
         "example.net.",
     ];
-    let mut messages = vec![vec![0; 5], request("x.example.com.", "AXFR")];
+    let mut messages = vec![request("s7.many.example.", "A"), vec![0; 5], request("x.example.com.", "AXFR")];
     for qname in names {
         for qtype in ["A", "NS", "MX", "ANY", "DS"] {
             messages.push(request(qname, qtype));
@@ -68,10 +68,11 @@ fn answering_allocates_nothing_after_start() {
             messages.push(message);
         }
     }
-    let view = Server::new(ZONES).view();
+    let view = Server::new(&[ZONES, &many_names()].concat()).view();
     let (mut rng, mut scratch, mut reply) = (FastRng::from_seed(1), Scratch::new(), vec![0; 4096]);
     scratch.fit(&view);
     let before = ALLOCATIONS.with(Cell::get);
+    scratch.read_ahead(&view, messages.iter().map(|message| ("192.0.2.53:5353".parse().unwrap(), message.as_slice())));
     let mut replies = 0;
     for message in &messages {
         for transport in [Transport::Udp, Transport::Tcp] {

@@ -1,4 +1,4 @@
-//! Ten representative queries, each answered a round number of times in one function that callgrind can be told to watch: what the guard of
+//! Eleven representative queries, each answered a round number of times in one function that callgrind can be told to watch: what the guard of
 //! `tests/unit/bench/test_instructions.py` counts. It opens no socket; what is counted is everything between the receive and the send of a batch: the look
 //! at the generation and the clock, the answer, the limiter and the counters.
 //!
@@ -23,7 +23,7 @@ use geodns_serve::counters::WorkerCounters;
 use geodns_serve::published::Published;
 use geodns_serve::responder::{RateClock, Responder};
 use geodns_wire::rtype;
-use support::{Server, add_opt, name, request};
+use support::{MANY_STEERED, Server, add_opt, many_names, name, request};
 
 /// Enough that what happens once a batch has its true share.
 const QUERIES: usize = 1024;
@@ -65,15 +65,19 @@ fn answer_many(responder: &mut Responder, requests: &[Vec<u8>]) -> usize {
     for index in 0..QUERIES {
         if index.is_multiple_of(BATCH) {
             responder.begin_batch();
+            responder.read_ahead((index..index + BATCH).map(|index| (source(index), &*requests[index % requests.len()])));
         }
-        // A prefix a query, so that the limiter finds nobody over the limit however fast the processor is.
-        let [.., third, fourth] = index.to_be_bytes();
-        let source = SocketAddr::from((Ipv4Addr::new(10, third, fourth, 1), 5353));
-        let length = responder.respond_udp(&requests[index % requests.len()], source, &mut reply);
+        let length = responder.respond_udp(&requests[index % requests.len()], source(index), &mut reply);
         answered += usize::from(length.is_some());
         black_box(&reply);
     }
     answered
+}
+
+/// A prefix a query, so that the limiter finds nobody over the limit however fast the processor is.
+fn source(index: usize) -> SocketAddr {
+    let [.., third, fourth] = index.to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(10, third, fourth, 1), 5353))
 }
 
 fn responder(server: &mut Server, rate_limits: Option<Limits>) -> Responder {
@@ -100,6 +104,7 @@ fn cases() -> Vec<Case> {
         plain("weighted", vec![request("weighted.bench.example.", "A")]),
         plain("country", with_subnet("country.bench.example.")),
         plain("city-sticky", with_subnet("city.bench.example.")),
+        plain("among-many", (0..MANY_STEERED).map(|number| request(&format!("s{number}.many.example."), "A")).collect()),
         Case { is_limited: true, ..plain("rate-limited", each(&|number| format!("n{number:07}.bench.example."), "A")) },
     ]
 }
@@ -119,6 +124,7 @@ alias.bench.example. 300 CNAME n0000007.bench.example.
     for number in 0..NAMES {
         let _ = writeln!(zone, "n{number:07}.bench.example. 300 A 10.0.{}.{}", number / 256, number % 256);
     }
+    zone += &many_names();
     let mut server = Server::new(&zone);
     server.steering.set_locations(Arc::new(locations()));
     let weighted = steering(vec![pool("one", &[(10, 3), (11, 2), (12, 1)])], vec![rule(0, &[])], Select::Weighted);

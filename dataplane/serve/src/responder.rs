@@ -88,6 +88,11 @@ impl Responder {
         }
     }
 
+    /// Fetches what the answers to a batch will read; to be called after `begin_batch`.
+    pub fn read_ahead<'m>(&mut self, requests: impl Iterator<Item = (SocketAddr, &'m [u8])>) {
+        self.scratch.read_ahead(self.subscription.view(), requests);
+    }
+
     /// Answers one query that came over UDP; `None` when it gets no answer.
     pub fn respond_udp(&mut self, request: &[u8], source: SocketAddr, reply: &mut [u8]) -> Option<usize> {
         self.respond(request, source, Transport::Udp, reply)

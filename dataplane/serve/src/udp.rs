@@ -76,6 +76,10 @@ impl UdpWorker {
         };
         // After the receive and before the first answer: whatever was adopted before these queries were sent is in force for them.
         self.responder.begin_batch();
+        // A query alone has none to wait with. A panic here costs nobody an answer.
+        if received > 1 {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.responder.read_ahead(self.batch.requests())));
+        }
         let mut next = 0;
         while next < received {
             // A panic costs the query that caused it. The loop goes on behind it.

@@ -1,4 +1,4 @@
-"""The guard of the query path: ten representative queries cost no more instructions than recorded, on however busy a machine."""
+"""The guard of the query path: eleven representative queries cost no more instructions than recorded, on however busy a machine."""
 
 from __future__ import annotations
 

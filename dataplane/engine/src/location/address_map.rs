@@ -45,6 +45,22 @@ impl<V: Copy> AddressMap<V> {
         }
     }
 
+    /// Fetches what says where the range of an address is (`ahead`).
+    pub fn fetch_index(&self, addr: IpAddr) {
+        match addr {
+            IpAddr::V4(addr) => self.v4.fetch_index(addr.into()),
+            IpAddr::V6(addr) => self.v6.fetch_index(addr.into()),
+        }
+    }
+
+    /// Fetches the range.
+    pub fn fetch_range(&self, addr: IpAddr) {
+        match addr {
+            IpAddr::V4(addr) => self.v4.fetch_range(addr.into()),
+            IpAddr::V6(addr) => self.v6.fetch_range(addr.into()),
+        }
+    }
+
     /// Ranges of both families.
     pub fn len(&self) -> usize {
         self.v4.len().saturating_add(self.v6.len())

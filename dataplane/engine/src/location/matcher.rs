@@ -105,6 +105,20 @@ impl Matcher {
         }
     }
 
+    /// Fetches what says where the range of an address is (`ahead`). Without a merged map the answer waits for its sources.
+    pub fn fetch_index(&self, addr: IpAddr) {
+        if let Some(map) = &self.merged {
+            map.fetch_index(addr);
+        }
+    }
+
+    /// Fetches the range.
+    pub fn fetch_range(&self, addr: IpAddr) {
+        if let Some(map) = &self.merged {
+            map.fetch_range(addr);
+        }
+    }
+
     /// A source is asked only while it could name an earlier rule than the one in hand. Inside the longest prefix of those asked they all say the same, so the same ones
     /// are asked there, in the same order, with the same result.
     fn ask_sources(&self, addr: IpAddr, locations: &LocationSet) -> Matched {

@@ -3,6 +3,8 @@
 //! A lookup costs one read of a small index of buckets and a binary search within one bucket; it also yields the longest-lived thing one can say about the
 //! result: the length of the shortest prefix around the address that lies wholly in its range.
 
+use std::hint::black_box;
+
 use super::address::Address;
 
 /// Ranges a bucket of the index, as a power of two. With four to eight of them, the binary search stays within one or two cache lines, and the index adds a byte
@@ -93,17 +95,36 @@ impl<A: Address, V: Copy> RangeMap<A, V> {
         &self.values
     }
 
+    /// The bucket of an address that is not below `base`.
+    fn bucket(&self, addr: A) -> usize {
+        addr.bucket(self.base, self.shift).min(self.index.len().saturating_sub(2))
+    }
+
+    /// The range that holds the first address of a bucket.
+    fn first_range(&self, bucket: usize) -> usize {
+        self.index.get(bucket).map_or(0, |&range| range as usize)
+    }
+
+    /// Fetches what says where the range of an address is (`ahead`).
+    pub fn fetch_index(&self, addr: A) {
+        black_box(self.first_range(self.bucket(addr)));
+    }
+
+    /// Fetches the range: few lie in a bucket, so it is in the line of the first or in the one behind.
+    pub fn fetch_range(&self, addr: A) {
+        let range = self.first_range(self.bucket(addr));
+        black_box((self.starts.get(range).copied(), self.values.get(range).copied()));
+    }
+
     /// The range that holds the address.
     fn find(&self, addr: A) -> usize {
         if addr < self.base {
             return 0;
         }
-        let last_bucket = self.index.len().saturating_sub(2);
-        let bucket = addr.bucket(self.base, self.shift).min(last_bucket);
-        let at = |bucket: usize| self.index.get(bucket).map_or(0, |&range| range as usize);
-        let low = at(bucket);
+        let bucket = self.bucket(addr);
+        let low = self.first_range(bucket);
         let above = low.saturating_add(1);
-        let candidates = self.starts.get(above..=at(bucket.saturating_add(1))).unwrap_or_default();
+        let candidates = self.starts.get(above..=self.first_range(bucket.saturating_add(1))).unwrap_or_default();
         low.saturating_add(candidates.partition_point(|&start| start <= addr))
     }
 

@@ -8,6 +8,8 @@
 //!
 //! The record's own values stand last among the values, with weight 1. Integers are little-endian, which most machines read as they are.
 
+use std::hint::black_box;
+
 use super::health::Slot;
 use super::steered::{Pool, StickyValue, Value};
 use crate::spec::{Rdata, Status, SteeringSpec, ValueId};
@@ -16,6 +18,10 @@ const NO_FALLBACK: u16 = u16::MAX;
 const RULE_BYTES: usize = 2;
 const POOL_BYTES: usize = 16;
 const VALUE_BYTES: usize = 16;
+
+/// Octets of a cache line, and how many lines are read ahead: beyond a pool of some twenty values, an answer waits for the computing and not for memory.
+const LINE: usize = 64;
+const FETCHED_LINES: usize = 8;
 
 /// The block, and where its parts begin.
 #[derive(Debug)]
@@ -70,6 +76,13 @@ impl Block {
     #[inline]
     fn read<const N: usize>(&self, start: u32, number: usize, size: usize) -> Option<&[u8; N]> {
         self.bytes.get((start as usize).wrapping_add(number.wrapping_mul(size))..)?.first_chunk()
+    }
+
+    /// Fetches the block (`ahead`).
+    pub(super) fn fetch(&self) {
+        for first in self.bytes.iter().step_by(LINE).take(FETCHED_LINES) {
+            black_box(*first);
+        }
     }
 
     pub(super) fn rule_pool(&self, rule: u16) -> Option<u16> {

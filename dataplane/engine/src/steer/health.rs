@@ -1,5 +1,7 @@
 //! The health vector as decisions read it: one dense slot a value. Health never deletes data; a value without a word from control is up.
 
+use std::hint::black_box;
+
 use crate::spec::{HealthEntry, Override};
 
 /// No bound on the ttl.
@@ -7,6 +9,10 @@ const NO_BOUND: u32 = u32::MAX;
 
 /// The weight factor of a value that is not ramping up: thousandths.
 pub(super) const WHOLE_FACTOR: u16 = 1000;
+
+/// Words in a cache line, and how many lines are read ahead.
+const WORDS_A_LINE: usize = 8;
+const FETCHED_LINES: usize = 4;
 
 /// What control says of a value, in eight bytes: a record of ten values is two cache lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +77,13 @@ impl HealthTable {
     #[inline]
     pub fn word(&self, slot: Slot) -> Word {
         self.words.get(slot as usize).copied().unwrap_or_default()
+    }
+
+    /// Fetches the words of an rrset's values (`ahead`), which mostly lie side by side.
+    pub(crate) fn fetch(&self, slots: impl Iterator<Item = Slot>) {
+        for slot in slots.step_by(WORDS_A_LINE).take(FETCHED_LINES) {
+            black_box(self.word(slot));
+        }
     }
 
     /// Unix milliseconds of the last transition; 0 = unknown.

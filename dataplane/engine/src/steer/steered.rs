@@ -1,6 +1,7 @@
 //! A steered rrset, checked once and compiled for decisions: what a draw reads lies together, and everything else stays in the spec.
 
 use std::collections::HashMap;
+use std::hint::black_box;
 
 use geodns_wire::{Name, rtype};
 
@@ -193,8 +194,18 @@ impl Steered {
         self.block.rdata(value)
     }
 
+    /// Fetches what says where the values are (`ahead`).
+    pub(crate) fn fetch(&self) {
+        black_box((self.head.rule_set, self.owner_state, self.block.own_first));
+    }
+
+    /// Fetches rules, pools and values.
+    pub(crate) fn fetch_values(&self) {
+        self.block.fetch();
+    }
+
     /// Every slot that the rrset reads.
-    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
         self.block.values(0, u32::MAX).map(|(_, value)| value.slot)
     }
 

@@ -22,6 +22,7 @@ use geodns_wire::{Name, NameKey};
 
 pub use editor::ZoneEditor;
 pub use node::{Node, NodeFlags, RdataIter, Rdatas, Rrset, RrsetView, Rrsets};
+pub use page::Place;
 pub use zone::{Redirections, Soa, Zone};
 
 use crate::spec::Change;

@@ -8,6 +8,7 @@
 //!
 //! A name with one address takes about 35 octets beside its name. RFC 2181 §8 leaves the top bit of a ttl free.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use geodns_wire::reader::{Malformed, Reader};
@@ -110,6 +111,16 @@ impl<'z> Node<'z> {
             left: self.rrset_count(),
             steered: self.steered.get(usize::from(first)..).unwrap_or(&[]),
         }
+    }
+
+    /// Fetches the node (`ahead`).
+    pub fn fetch(&self) {
+        black_box((self.octets.first(), self.octets.last()));
+    }
+
+    /// The first of the steered rrsets that the node has.
+    pub fn first_steered(&self) -> Option<&'z Arc<Steered>> {
+        if self.steered.is_empty() { None } else { self.own_steered().next() }
     }
 
     pub(super) fn octets(&self) -> &'z [u8] {

@@ -45,6 +45,30 @@ impl OwnerKey<'_> {
     }
 }
 
+/// Where an owner name would be, to be read ahead of looking it up (`ahead`).
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'z> {
+    page: &'z Page,
+    tag: HashTag,
+}
+
+impl<'z> Place<'z> {
+    pub(super) fn new(page: &'z Page, tag: HashTag) -> Self {
+        Self { page, tag }
+    }
+
+    /// Fetches what says where the node is.
+    pub fn fetch(&self) {
+        black_box((self.page.block().first(), self.page.steered().first()));
+    }
+
+    /// The first node with the tag: with hardly an exception the one looked for. Reads nothing of the node itself.
+    pub fn guess_node(&self) -> Option<Node<'z>> {
+        let words = self.page.words();
+        words.node(from_index(words.tags, 0, self.tag.to_be_bytes())?, self.page.steered())
+    }
+}
+
 /// One bucket of owner names.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
@@ -86,13 +110,18 @@ impl Page {
 
     #[inline]
     fn words(&self) -> Words<'_> {
+        Words::read(self.block()).unwrap_or_default()
+    }
+
+    #[inline]
+    fn block(&self) -> &[u8] {
         let block = self.block.as_deref().unwrap_or(&[]);
         // A lookup reads the counts, then a tag, then an end, each where the one before said. Loads of the lines in which they mostly lie do not wait for
         // each other, so the processor fetches all at once: in a zone that the caches do not hold, one miss instead of three.
         for line in NEXT_LINES {
             black_box(block.get(line).copied());
         }
-        Words::read(block).unwrap_or_default()
+        block
     }
 
     /// Puts a node that the page does not have; `buffer` is memory to work with. A FULL does this all the time.

@@ -8,7 +8,7 @@ use geodns_wire::{Name, SharedName, rtype};
 
 use super::buckets::{Buckets, HashTag};
 use super::node::{Node, Rrset, RrsetView};
-use super::page::{OwnerKey, Page};
+use super::page::{OwnerKey, Page, Place};
 use crate::spec::{Change, RrsetData, RrsetSpec, WireName};
 
 /// A zone as served. A copy shares everything that is not changed in it.
@@ -109,6 +109,12 @@ impl Zone {
     pub fn node(&self, key: &NameKey, labels: usize) -> Option<Node<'_>> {
         let owner = self.owner_key(key, labels);
         self.names.bucket(owner.tag)?.find(owner)
+    }
+
+    /// Where the node of `key`, a name at or below the apex, would be.
+    pub fn place(&self, key: &NameKey) -> Option<Place<'_>> {
+        let tag = tag_of(key.hash(key.labels()));
+        Some(Place::new(self.names.bucket(tag)?, tag))
     }
 
     /// The node of the wildcard right below the last `labels` labels of `key` (RFC 4592 §2.1.1).

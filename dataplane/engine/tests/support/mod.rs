@@ -214,6 +214,26 @@ impl Server {
     }
 }
 
+/// Steered names of `many_names`.
+pub const MANY_STEERED: usize = 100;
+
+/// A zone whose queries are read ahead: `n0.many.example.` to `n8999` with an address, and `s0` to `s99` steered among ten.
+pub fn many_names() -> String {
+    let mut zone =
+        String::from("zone many.example.\nmany.example. 300 SOA ns1.example.com. hostmaster.example.com. 1 3600 600 604800 60\n");
+    for number in 0..9000 {
+        let _ = writeln!(zone, "n{number}.many.example. 300 A 10.1.{}.{}", number / 256, number % 256);
+    }
+    for number in 0..MANY_STEERED {
+        let _ = write!(zone, "s{number}.many.example. 300 A steered");
+        for value in 0..10 {
+            let _ = write!(zone, " 10.2.{number}.{value}");
+        }
+        zone.push('\n');
+    }
+    zone
+}
+
 /// A request for one question, with RD as `dig +norec` does not set it.
 pub fn request(qname: &str, qtype: &str) -> Vec<u8> {
     let mut request = vec![0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];

@@ -249,6 +249,19 @@ impl Batch {
         }
     }
 
+    /// The requests of the last receive and where they came from, cut ones as far as they go.
+    pub fn requests(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        let memory = self.memory.as_ptr();
+        (0..self.count).filter_map(move |index| {
+            // SAFETY: as in `message`; nothing touches the requests while `self` is borrowed.
+            unsafe {
+                let slot = &raw const (*memory).slots[index];
+                let length = ((*memory).received[index].msg_len as usize).min(MAX_REQUEST);
+                Some((read_source(&raw const (*slot).source)?, slice::from_raw_parts((&raw const (*slot).request).cast::<u8>(), length)))
+            }
+        })
+    }
+
     /// Queues the first `length` bytes of the room for an answer that `message` has lent last, back to where message `index` came from.
     pub fn queue(&mut self, index: usize, length: usize) {
         if index >= self.count || self.queued >= WIDTH {
@@ -480,8 +493,11 @@ mod tests {
         let mut shared = false;
         while done < queries {
             let count = batch.receive(server, listening, Wait::Wait).unwrap();
-            for index in 0..count {
+            let requests: Vec<_> = batch.requests().map(|(source, request)| (source, request.to_vec())).collect();
+            assert_eq!(requests.len(), count);
+            for (index, (source, request)) in requests.iter().enumerate() {
                 let message = batch.message(index).unwrap();
+                assert_eq!((message.source, message.request), (*source, request.as_slice()));
                 let first = message.request[0];
                 message.reply[..length(first)].fill(first);
                 batch.queue(index, length(first));
