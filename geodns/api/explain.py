@@ -15,7 +15,8 @@ from geodns.errors import InvalidInput, Problem
 from geodns.model import names
 
 DEFAULT_CLIENT = "127.0.0.1"
-UNCHECKED = "not checked, which counts as up"
+UNCHECKED = {"up": "not checked, which counts as up", "down": "not checked now, and down since it was"}
+"""By the verdict that the dataplane has: one without a check counts as up, and one from before stays."""
 
 
 async def explain(call: Call[Node, ExplainQuery, None]) -> Reply:
@@ -51,7 +52,7 @@ def add_reasons(document: dict[str, Any], node: Node) -> None:
         return
     causes = {target.value_id: report.state.cause for report in node.prober.endpoints() for target in report.values}
     for value in values:
-        value["cause"] = causes.get(value.get("id"), UNCHECKED if value.get("status") == "obey" else None)
+        value["cause"] = causes.get(value.get("id"), UNCHECKED.get(value["verdict"]) if value.get("status") == "obey" else None)
         override = None if value.get("override") is None else node.override_of(value["id"])
         value["override_set"] = None if override is None else show_override(override).model_dump(mode="json")
 

@@ -112,6 +112,7 @@ class ZoneFiles:
             await lock.release()
 
     async def _follow(self, mode: ZonesMode, gate: asyncio.Event, has_served: asyncio.Event, lock: NodeLock) -> None:
+        give_up_s = time.monotonic() + FIRST_STATE_S
         while True:
             await self.keeper.is_open.wait()
             try:
@@ -119,11 +120,13 @@ class ZoneFiles:
                     case ZonesMode.SEED:
                         look = await finish(self.seed())
                         gate.set()
-                        with suppress(TimeoutError):
-                            async with asyncio.timeout(FIRST_STATE_S):
-                                await has_served.wait()
-                        await finish(self.name_differences(look))
-                        await self._pause(SEED_POLL_S)
+                        if has_served.is_set() or time.monotonic() > give_up_s:
+                            await finish(self.name_differences(look))
+                            await self._pause(SEED_POLL_S)
+                        else:
+                            with suppress(TimeoutError):
+                                async with asyncio.timeout(SEED_POLL_S):
+                                    await has_served.wait()
                     case ZonesMode.MIRROR:
                         await finish(self._mirror_if_chosen(lock))
                         gate.set()

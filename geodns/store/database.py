@@ -56,7 +56,7 @@ _READERS: Final = 8
 # Another process (`geodns db`, a backup) may hold SQLite's write lock for a moment. SQLite's own waiting asks ever less often and starves
 # beside a busy writer, so it is begun anew every few polls.
 _LOCK_S: Final = 1.5
-_LOCK_POLL_S: Final = 0.05
+LOCK_POLL_S: Final = 0.05
 
 # Rows that aiosqlite takes at a time where it iterates itself, which nobody here lets it do.
 _CHUNK: Final = 64
@@ -322,7 +322,7 @@ class Database:
         await asyncio.shield(asyncio.ensure_future(close()))
 
 
-def make_engine(location: Location, *, pool_size: int, lock_s: float = _LOCK_POLL_S, row_lock_s: float = 0) -> AsyncEngine:
+def make_engine(location: Location, *, pool_size: int, lock_s: float = LOCK_POLL_S, row_lock_s: float = 0) -> AsyncEngine:
     """An engine with our connection settings; its users choose how transactions begin (on SQLite by default: BEGIN IMMEDIATE).
 
     `lock_s` is how long SQLite itself waits for a lock that another process holds, `row_lock_s` how long PostgreSQL does for any lock (0
@@ -426,8 +426,8 @@ def _use_wal(connection: Any, _record: Any) -> None:
     eyes of whoever judges it.
     """
     cursor = connection.cursor()
-    cursor.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'")
-    if cursor.fetchone() != (0,):
+    cursor.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('alembic_version', 'lineages', 'rrsets')")
+    if cursor.fetchone() == (3,):
         cursor.execute("PRAGMA journal_mode = WAL")
     cursor.close()
 

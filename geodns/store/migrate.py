@@ -7,10 +7,12 @@ operator's. A schema that this program does not know is newer and is left alone.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import importlib.util
 import os
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +27,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 import geodns
 from geodns.errors import DatabaseUnavailable, SchemaTooNew, StartupError
-from geodns.store.database import BEGIN_OPTION, make_engine
+from geodns.store.database import BEGIN_OPTION, LOCK_POLL_S, make_engine
 from geodns.store.location import Location, locate
 from geodns.store.schema import SCHEMA_VERSION, now
-from geodns.store.unreachable import unreachable
+from geodns.store.unreachable import is_locked, unreachable
 
 # Any constant that no other program on the same server is likely to lock: "geodns" in ASCII.
 _ADVISORY_LOCK: Final = int.from_bytes(b"geodns", "big")
@@ -94,7 +96,7 @@ async def upgrade(url: str, *, migrate: bool = True) -> Upgraded:
             hint="geodns db upgrade",
         )
     if location.path is not None and found in (SchemaState.ABSENT, SchemaState.EMPTY):
-        _make_file(location.path)
+        await _make_file(location.path)
     engine = make_engine(location, pool_size=1, lock_s=_MIGRATION_S)
     try:
         async with engine.begin() as connection:
@@ -173,17 +175,28 @@ def _too_new(location: Location) -> SchemaTooNew:
     return SchemaTooNew(f"the database {location} was migrated by a newer geodns; this one knows schema {SCHEMA_VERSION}")
 
 
-def _make_file(path: Path) -> None:
-    """An empty file in WAL mode that only its owner reads: it will hold secrets. One that is there keeps its mode and its contents."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-    except OSError as error:
-        raise DatabaseUnavailable(f"the database {path} cannot be made: {error.strerror}") from error
-    except sqlite3.Error as error:
-        raise DatabaseUnavailable(f"the database {path} cannot be made: {error}") from error
+async def _make_file(path: Path) -> None:
+    """An empty file in WAL mode that only its owner reads: it will hold secrets. One that is there keeps its mode and its contents.
+
+    SQLite lets nobody wait for the lock that the switch takes, so it is tried again for as long as a look may take.
+    """
+    give_up_s = time.monotonic() + _LOOK_S
+    while True:
+        try:
+            return await asyncio.to_thread(_switch_to_wal, path)
+        except OSError as error:
+            raise DatabaseUnavailable(f"the database {path} cannot be made: {error.strerror}") from error
+        except sqlite3.Error as error:
+            if not is_locked(error) or time.monotonic() >= give_up_s:
+                raise DatabaseUnavailable(f"the database {path} cannot be made: {error}") from error
+        await asyncio.sleep(LOCK_POLL_S)
+
+
+def _switch_to_wal(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with closing(sqlite3.connect(path, timeout=LOCK_POLL_S)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _copy(path: Path, version: str) -> Path:

@@ -229,9 +229,15 @@ async def test_checked_values_get_their_cause(node: StoreNode) -> None:
     check = Check(Protocol.TCP, "192.0.2.3", 80)
     node.prober.replace_targets([Target(3, "example.com", "www.example.com", "A", "us", "192.0.2.3", check)])
     document = copy.deepcopy(DOCUMENT)
+    pools = document["path"][2]["decision"]["pools"]
+    pools[1]["values"] += [value(5, verdict="down", state="down"), value(6, status="up")]
     add_reasons(document, node)
-    causes = {each["id"]: each["cause"] for each in document["path"][2]["decision"]["pools"][1]["values"]}
-    assert causes == {3: "not checked yet", 4: "not checked, which counts as up"}
+    assert {each["id"]: each["cause"] for each in pools[1]["values"]} == {
+        3: "not checked yet",
+        4: "not checked, which counts as up",
+        5: "not checked now, and down since it was",
+        6: None,
+    }
 
 
 def test_a_question_that_could_not_be_asked_is_refused() -> None:

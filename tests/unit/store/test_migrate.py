@@ -85,6 +85,18 @@ async def test_a_file_restored_from_a_dump_is_brought_to_wal_again(sqlite_url: s
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+async def test_an_empty_file_that_is_being_looked_into_is_made_afterwards(sqlite_url: str) -> None:
+    path = locate(sqlite_url).path
+    assert path is not None
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        making = asyncio.create_task(migrate.upgrade(sqlite_url))
+        await asyncio.sleep(0.2)
+        reader.execute("ROLLBACK")
+        assert (await making).version == SCHEMA_VERSION
+
+
 async def test_database_file_is_readable_by_its_owner_alone(sqlite_url: str) -> None:
     await migrate.upgrade(sqlite_url)
     path = locate(sqlite_url).path
