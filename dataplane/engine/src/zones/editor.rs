@@ -275,3 +275,56 @@ fn wildcard_flag(owner: &NameKey, labels: usize) -> NodeFlags {
     let label = owner.octets(owner.start(labels), owner.start(labels.saturating_sub(1)));
     if label == b"\x01*" { NodeFlags::WILDCARD_BELOW } else { NodeFlags::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEED: u64 = 99;
+    const MOST_OCTETS: usize = 1_000;
+    const FIRST: &[u8] = b"\x07example\x03com\x00";
+    const SECOND: &[u8] = b"\x07example\x03net\x00";
+
+    fn put(apex: &[u8], label: &str, rtype: u16, rdata: &[u8]) -> Change {
+        let label = label.as_bytes();
+        let length = u8::try_from(label.len()).unwrap();
+        let owner = if label.is_empty() { apex.to_vec() } else { [&[length], label, apex].concat() };
+        let rrset = RrsetSpec { rtype, ttl: 60, data: RrsetData::Static(vec![rdata.into()]) };
+        Change::PutOwner { apex: apex.into(), owner: owner.into(), rrsets: vec![rrset] }
+    }
+
+    fn zone(apex: &[u8], names: u32) -> Vec<Change> {
+        let soa = [apex, apex, &[0; 20]].concat();
+        let begin = [Change::PutZone { apex: apex.into() }, put(apex, "", rtype::SOA, &soa)];
+        // Each name is said twice: the second time counts, also where the first was gathered and the second is not.
+        let name = |number: u32| put(apex, &format!("n{}", number % (names / 2)), rtype::A, &number.to_be_bytes());
+        begin.into_iter().chain((0..names).map(name)).collect()
+    }
+
+    fn contents(editor: ZoneEditor) -> (usize, Vec<String>) {
+        let set = editor.finish().unwrap();
+        let mut changes: Vec<String> = set.changes().map(|change| format!("{change:?}")).collect();
+        changes.sort_unstable();
+        (set.owners(), changes)
+    }
+
+    #[test]
+    fn what_is_too_much_to_be_gathered_is_put_singly_and_the_next_zone_is_gathered_again() {
+        let mut edited = ZoneEditor::new(ZoneSet::new(SEED));
+        let gathering = Some(Box::new(Gathering::up_to(MOST_OCTETS)));
+        let mut loaded = ZoneEditor { gathering, ..ZoneEditor::new(ZoneSet::new(SEED)) };
+        let mut steering = SteeringEditor::new();
+        let gathered = |editor: &ZoneEditor| editor.gathering.as_ref().unwrap().apex().map(|apex| apex.as_name().wire().to_vec());
+        for (apex, names, gathered_in_the_end) in [(FIRST, 200, false), (SECOND, 20, true)] {
+            for (number, change) in zone(apex, names).into_iter().enumerate() {
+                edited.apply(change.clone(), &mut steering).unwrap();
+                loaded.apply(change, &mut steering).unwrap();
+                if number == 10 {
+                    assert_eq!(gathered(&loaded).as_deref(), Some(apex));
+                }
+            }
+            assert_eq!(gathered(&loaded).is_some(), gathered_in_the_end);
+        }
+        assert_eq!(contents(loaded), contents(edited));
+    }
+}
