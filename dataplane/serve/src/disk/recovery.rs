@@ -71,11 +71,12 @@ pub fn recover(paths: &Paths, seed: u64, mark: &mut DeathMark) -> Recovered {
         base_bytes: 0,
         wants_new_base: false,
     };
-    if build(paths, seed, &mut recovered).is_none() {
+    let read_base = || read_base(&paths.base, seed);
+    if build(paths, &mut recovered, &read_base).is_none() {
         // A base that is damaged is out of the way by now: the previous one takes its place.
         recovered.wants_new_base = true;
         if rename_if_there(&paths.base_previous, &paths.base).is_ok() {
-            let _ = build(paths, seed, &mut recovered);
+            let _ = build(paths, &mut recovered, &read_base);
         }
     }
     if recovered.served.is_some_and(|served| served.lineage == health.lineage) {
@@ -85,16 +86,13 @@ pub fn recover(paths: &Paths, seed: u64, mark: &mut DeathMark) -> Recovered {
     recovered
 }
 
-/// Builds what `paths.base` and the journals make; `None` when there is no usable base.
-fn build(paths: &Paths, seed: u64, recovered: &mut Recovered) -> Option<()> {
+/// Builds what the base, as `read_base` yields it, and the journals make; `None` when there is no usable base.
+fn build(paths: &Paths, recovered: &mut Recovered, read_base: &impl Fn() -> Result<Building, DiskFault>) -> Option<()> {
     let journals = read_journals(paths);
     let mut limit = usize::MAX;
     loop {
-        // A file that was checked can still hold what this program does not take, or trips over: a newer program's, or a defect's. It must not
-        // keep the process from starting.
-        let attempt = catch_unwind(AssertUnwindSafe(|| attempt(paths, seed, &journals, limit)));
-        let (fault, taken) = match attempt {
-            Ok(Ok(built)) => {
+        let Failed { fault, entries_taken } = match attempt(read_base, &journals, limit) {
+            Ok(built) => {
                 recovered.served = Some(built.served);
                 recovered.zones = built.zones;
                 recovered.steering = built.steering;
@@ -103,10 +101,9 @@ fn build(paths: &Paths, seed: u64, recovered: &mut Recovered) -> Option<()> {
                 resume_journal(paths, &journals, built.last, recovered);
                 return Some(());
             }
-            Ok(Err(failed)) => (failed.fault, failed.entries_taken),
-            Err(_) => (DiskFault::Bytes(Fault::Malformed("it made the program panic")), limit.min(total_entries(&journals)).checked_sub(1)),
+            Err(failed) => failed,
         };
-        match taken {
+        match entries_taken {
             // The base was taken and an entry was not: once more, up to it.
             Some(taken) => {
                 log::error("a delta in the journal cannot be used: it and what follows is cut off", &[("reason", &fault)]);
@@ -140,8 +137,14 @@ struct Failed {
     entries_taken: Option<usize>,
 }
 
-fn attempt(paths: &Paths, seed: u64, journals: &[Option<ReadJournal>], limit: usize) -> Result<Built, Failed> {
-    let mut building = read_base(&paths.base, seed).map_err(|fault| Failed { fault, entries_taken: None })?;
+/// A file that was checked can still hold what this program does not take, or trips over: a newer program's, or a defect's. It must not keep the
+/// process from starting. Each step is guarded by itself, so that what is set aside is what was at fault.
+fn guarded<T>(step: impl FnOnce() -> Result<T, DiskFault>) -> Result<T, DiskFault> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| Err(Fault::Malformed("it made the program panic").into()))
+}
+
+fn attempt(read_base: impl Fn() -> Result<Building, DiskFault>, journals: &[Option<ReadJournal>], limit: usize) -> Result<Built, Failed> {
+    let mut building = guarded(read_base).map_err(|fault| Failed { fault, entries_taken: None })?;
     let mut last = None;
     let mut taken = 0;
     // Usually one round takes everything. The order of the files does not matter, only that each entry leads on from what has been built; but a
@@ -152,7 +155,7 @@ fn attempt(paths: &Paths, seed: u64, journals: &[Option<ReadJournal>], limit: us
         for (journal, entries) in journals.iter().enumerate() {
             for (number, entry) in entries.iter().flat_map(ReadJournal::entries).enumerate().skip(next[journal]) {
                 if taken < limit && leads_on(&entry, &building.served) {
-                    building.apply(&entry).map_err(|fault| Failed { fault, entries_taken: Some(taken) })?;
+                    guarded(|| building.apply(&entry)).map_err(|fault| Failed { fault, entries_taken: Some(taken) })?;
                     last = Some(Position { journal, entry: number });
                     next[journal] = number + 1;
                     taken += 1;
@@ -163,10 +166,11 @@ fn attempt(paths: &Paths, seed: u64, journals: &[Option<ReadJournal>], limit: us
             break;
         }
     }
-    match building.zones.finish() {
-        Ok(zones) => Ok(Built { zones, steering: building.steering, served: building.served, last }),
+    let Building { zones, steering, served } = building;
+    match guarded(|| Ok(zones.finish()?)) {
+        Ok(zones) => Ok(Built { zones, steering, served, last }),
         // Each delta was whole when it was adopted, so it is the last one that is not what it was.
-        Err(refused) => Err(Failed { fault: refused.into(), entries_taken: taken.checked_sub(1) }),
+        Err(fault) => Err(Failed { fault, entries_taken: taken.checked_sub(1) }),
     }
 }
 
@@ -220,10 +224,6 @@ fn read_journals(paths: &Paths) -> Vec<Option<ReadJournal>> {
             }
         })
         .collect()
-}
-
-fn total_entries(journals: &[Option<ReadJournal>]) -> usize {
-    journals.iter().flatten().map(ReadJournal::len).sum()
 }
 
 fn leads_on(entry: &Entry<'_>, served: &Triple) -> bool {
@@ -295,4 +295,49 @@ fn quarantine(paths: &Paths, mark: &mut DeathMark) {
         }
     }
     mark.set_aside();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn triple(revision: u64) -> Triple {
+        Triple { lineage: [9; 16], revision, tag: revision }
+    }
+
+    /// A base, whatever it holds, and a journal of `entries` empty deltas on top of revision 100.
+    fn write_state(paths: &Paths, entries: u64) {
+        fs::write(&paths.base, "a base").unwrap();
+        let mut journal = Journal::create(&paths.journal, &triple(100)).unwrap();
+        for revision in 101..=100 + entries {
+            let entry = Entry { triple: triple(revision), base_revision: revision - 1, base_tag: revision - 1, items: &[] };
+            journal.append(&entry).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_base_that_makes_the_program_panic_is_set_aside_at_once_and_the_journal_is_kept() {
+        let directory = std::env::temp_dir().join(format!("geodns-recovery-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let paths = Paths::new(&directory);
+        write_state(&paths, 5);
+        let mut mark = DeathMark::open(&paths.adopted).unwrap();
+        let mut recovered = recover(&Paths::new(&directory.join("nothing")), 7, &mut mark);
+
+        let reads = Cell::new(0);
+        let panics = || {
+            reads.set(reads.get() + 1);
+            panic!("as a defect in the decoder would")
+        };
+        assert!(build(&paths, &mut recovered, &panics).is_none());
+        assert_eq!(reads.get(), 1);
+        assert_eq!((recovered.served, paths.base.exists(), paths.base_refused.exists()), (None, false, true));
+
+        let reads = || Ok(Building { zones: ZoneSet::new(7).load(), steering: SteeringEditor::new(), served: triple(100) });
+        build(&paths, &mut recovered, &reads).expect("the journal is as it was");
+        assert_eq!(recovered.served, Some(triple(105)));
+        fs::remove_dir_all(&directory).unwrap();
+    }
 }
