@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::responder::Responder;
 
@@ -65,6 +66,8 @@ pub enum Watched {
 pub struct Connection<S> {
     stream: S,
     pub peer: SocketAddr,
+    /// Since when its first whole query is awaited.
+    pub silent_since: Option<Instant>,
     /// Input that is not answered yet: a message in pieces, or whole ones behind answers that wait.
     input: Vec<u8>,
     /// Answers that the peer has not taken: `output[sent..]`.
@@ -95,6 +98,7 @@ impl<S: Read + Write> Connection<S> {
         Self {
             stream,
             peer,
+            silent_since: None,
             input: Vec::new(),
             output: Vec::new(),
             sent: 0,

@@ -46,6 +46,10 @@ const ACCEPT_AT_ONCE: usize = 64;
 /// How long the last answers may take when the process is told to end.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// How long a connection without a query may have one on its way when the process is told to end: a query comes right behind the packet that made the
+/// connection. A connection on which nothing has been asked for that long is closed.
+const ON_ITS_WAY: Duration = Duration::from_millis(50);
+
 const EVENTS: usize = 256;
 
 /// The TCP side of the server.
@@ -203,7 +207,9 @@ impl TcpServer {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        self.slots[slot] = Some(Connection::new(stream, peer));
+        let mut connection = Connection::new(stream, peer);
+        connection.silent_since = Some(now);
+        self.slots[slot] = Some(connection);
         self.idle.push(slot, now);
         *self.per_address.entry(peer.ip()).or_default() += 1;
         self.counters.set(Counter::TcpOpen, self.idle.len() as u64);
@@ -250,6 +256,7 @@ impl TcpServer {
             return;
         }
         if progress.was_useful {
+            connection.silent_since = None;
             self.idle.touch(slot, now);
         }
         if progress.wants_another_turn && !connection.waits_for_turn {
@@ -311,26 +318,38 @@ impl TcpServer {
 
     /// The end: no connections but those that the kernel has let in, answers to what was received, and a moment for the peers to take them.
     fn say_farewell(&mut self) {
-        let now = Instant::now();
-        self.responder.refresh();
-        (0..self.listeners.len()).for_each(|listener| self.accept(listener, now));
-        self.listeners.clear();
         let end = Instant::now() + FAREWELL;
         let mut events = Events::with_capacity(EVENTS);
+        self.accept_again = true;
         loop {
-            let open: Vec<usize> = self.idle.iter().collect();
+            let now = Instant::now();
             self.responder.refresh();
+            // Those that are let in take the place of those that have their answers: a whole backlog is more than we have open at a time.
+            self.take_turns(now);
+            if !self.accept_again {
+                self.listeners.clear();
+            }
+            let open: Vec<usize> = self.idle.iter().collect();
             for slot in open {
-                self.serve(slot, Instant::now());
-                if self.connection(slot).is_some_and(|connection| connection.held_bytes() == 0 && !connection.waits_for_turn) {
+                self.serve(slot, now);
+                if self.connection(slot).is_some_and(|connection| is_done(connection, now)) {
                     self.close(slot);
                 }
             }
             let left = end.saturating_duration_since(Instant::now());
-            if self.idle.len() == 0 || left.is_zero() {
+            if left.is_zero() || (self.idle.len() == 0 && !self.accept_again) {
                 return;
             }
-            let _ = self.poll.poll(&mut events, Some(left.min(Duration::from_millis(50))));
+            let _ = self.poll.poll(&mut events, Some(self.next_timeout(now).min(left).min(ON_ITS_WAY)));
         }
     }
 }
+
+/// Whether nothing is left to do for a connection when the process ends.
+fn is_done(connection: &Connection<TcpStream>, now: Instant) -> bool {
+    let may_still_ask = connection.silent_since.is_some_and(|since| now.saturating_duration_since(since) < ON_ITS_WAY);
+    connection.held_bytes() == 0 && !connection.waits_for_turn && !may_still_ask
+}
+
+#[cfg(test)]
+mod tests;
