@@ -134,7 +134,7 @@ impl TcpServer {
             self.take_turns(now);
             self.close_idle(now);
         }
-        self.say_farewell();
+        self.say_farewell(FAREWELL);
     }
 
     /// Until the first connection has been idle too long; at once when somebody waits for a turn.
@@ -316,9 +316,10 @@ impl TcpServer {
         self.counters.set(Counter::TcpOpen, self.idle.len() as u64);
     }
 
-    /// The end: no connections but those that the kernel has let in, answers to what was received, and a moment for the peers to take them.
-    fn say_farewell(&mut self) {
-        let end = Instant::now() + FAREWELL;
+    /// The end: no connections but those that the kernel has let in, answers to what was received, and a moment for the peers to take them;
+    /// all of it within `longest`.
+    fn say_farewell(&mut self, longest: Duration) {
+        let end = Instant::now() + longest;
         let mut events = Events::with_capacity(EVENTS);
         self.accept_again = true;
         loop {
