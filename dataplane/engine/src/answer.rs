@@ -5,7 +5,7 @@
 //!   Request::read -> admit -> resolve (find_zone, match_name, decide ...) -> OPT -> header
 //! ```
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use geodns_wire::edns::{ClientSubnet, Edns};
 use geodns_wire::request::{Question, Request, Unanswerable};
@@ -14,19 +14,20 @@ use geodns_wire::{Opcode, Rcode};
 
 use crate::admit::{Admission, Refusal, admit};
 use crate::ahead;
+use crate::client::{MAPPED_BITS, believed_subnet, client_of, is_mapped, unmapped};
 use crate::cookie::answer_cookie;
 use crate::path::PathTrace;
 use crate::resolve::{Finding, Resolver, Workspace};
 use crate::rng::Rng;
-use crate::steer::{Client, NoTrace};
-use crate::view::{ClientSubnets, Options, View};
+use crate::steer::NoTrace;
+use crate::view::{Options, View};
+
+pub use crate::ahead::MOST_READ_AHEAD;
 
 /// RFC 1035 §4.2.1: what every client takes over UDP.
 const MIN_UDP_PAYLOAD: u16 = 512;
 /// The length field of TCP (RFC 1035 §4.2.2).
 const MAX_MESSAGE: usize = 65_535;
-/// An IPv4-mapped address is an IPv4 address behind that many bits of IPv6 (RFC 4291 §2.5.5.2).
-const MAPPED_BITS: u8 = 96;
 
 /// How a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,9 +108,10 @@ impl Scratch {
         self.work.picked.reserve(view.tables.largest_choice());
     }
 
-    /// Fetches what the answers to a batch of requests will read. To be called before the first of them is answered; no answer depends on it.
-    pub fn read_ahead<'m>(&mut self, view: &View, requests: impl Iterator<Item = (SocketAddr, &'m [u8])>) {
-        ahead::read_ahead(view, requests, &mut self.work.key);
+    /// Fetches what the answers to a batch of requests will read, and says for how many a steered rrset was found. To be called before the first of them is
+    /// answered; no answer depends on it.
+    pub fn read_ahead<'m>(&mut self, view: &View, requests: impl Iterator<Item = (SocketAddr, &'m [u8])>) -> usize {
+        ahead::read_ahead(view, requests, &mut self.work.key)
     }
 
     /// Room for one query at a time.
@@ -157,7 +159,7 @@ pub fn answer_traced<T: PathTrace>(
         Admission::Refusal(refusal) => draft.refuse(refusal),
         Admission::CookieOnly => {}
         Admission::Question(question) => {
-            let client = draft.edns.client(sender);
+            let client = client_of(draft.edns.subnet.as_ref(), sender);
             let mut resolver = Resolver::new(view, &question, client, rng, trace, &mut scratch.work, &mut draft.writer);
             let finding = resolver.resolve(draft.question_at);
             draft.take_over(finding);
@@ -270,8 +272,7 @@ struct EdnsAnswer<'e> {
 impl<'e> EdnsAnswer<'e> {
     fn new(options: &'e Options, edns: Option<&Edns<'e>>, arrival: &Arrival, sender: IpAddr) -> Self {
         let Some(edns) = edns else { return Self { reply: None, subnet: None, cookie: CookieState::Absent } };
-        // Family 0 says "no subnet", and no option is the answer to that: RFC 7871 §6 has no format for it, and common decoders refuse it.
-        let subnet = edns.client_subnet.filter(|subnet| subnet.family != 0 && is_believed(&options.client_subnets, sender));
+        let subnet = believed_subnet(&options.client_subnets, edns, sender);
         let cookie = edns.cookie.and_then(|cookie| answer_cookie(&options.cookie_secrets, &cookie, sender, arrival.now_s));
         let keepalive = match arrival.transport {
             Transport::Tcp if edns.keepalive && options.tcp_keepalive > 0 => Some(options.tcp_keepalive),
@@ -294,46 +295,14 @@ impl<'e> EdnsAnswer<'e> {
         Self { reply: Some(reply), subnet, cookie }
     }
 
-    /// Contract section 2.1: the client subnet when there is one with a source prefix above 0, else the sender.
-    fn client(&self, sender: IpAddr) -> Client {
-        let from_subnet = self.subnet.filter(|subnet| subnet.source > 0).and_then(|subnet| Some((subnet.addr()?, subnet.source)));
-        match from_subnet {
-            Some((addr, source)) => match (unmapped(addr), source.checked_sub(MAPPED_BITS)) {
-                (addr @ IpAddr::V4(_), Some(prefix)) if self.is_ipv6_subnet() => Client { addr, prefix, from_ecs: true },
-                (_, _) => Client { addr, prefix: source, from_ecs: true },
-            },
-            None => Client { addr: sender, prefix: if sender.is_ipv4() { 32 } else { 128 }, from_ecs: false },
-        }
-    }
-
-    fn is_ipv6_subnet(&self) -> bool {
-        self.subnet.is_some_and(|subnet| subnet.family == 2)
-    }
-
     /// The scope of a decision, as the reply's family counts it. Contract section 2.8: 0 for a source prefix of 0.
     fn set_scope(&mut self, scope: u8) {
-        let mapped = self.is_ipv6_subnet() && self.subnet.and_then(|subnet| subnet.addr()).is_some_and(|addr| unmapped(addr).is_ipv4());
+        let mapped = self.subnet.is_some_and(|subnet| is_mapped(&subnet));
         let long_enough = self.subnet.is_some_and(|subnet| subnet.source >= MAPPED_BITS);
         let shift = if mapped && long_enough && scope > 0 { MAPPED_BITS } else { 0 };
         if let Some((subnet, slot)) = self.reply.as_mut().and_then(|reply| reply.client_subnet.as_mut()) {
             *slot = if subnet.source == 0 { 0 } else { scope.saturating_add(shift) };
         }
-    }
-}
-
-fn is_believed(policy: &ClientSubnets, sender: IpAddr) -> bool {
-    match policy {
-        ClientSubnets::FromAll => true,
-        ClientSubnets::FromNobody => false,
-        ClientSubnets::From(networks) => networks.contains(sender),
-    }
-}
-
-/// An IPv4-mapped address as the IPv4 address that it is.
-fn unmapped(addr: IpAddr) -> IpAddr {
-    match addr {
-        IpAddr::V4(_) => addr,
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(addr, |v4: Ipv4Addr| IpAddr::V4(v4)),
     }
 }
 

@@ -8,8 +8,9 @@
 pub mod acl;
 pub mod additional;
 pub mod admit;
-pub mod ahead;
+mod ahead;
 pub mod answer;
+mod client;
 pub mod cookie;
 pub mod explain;
 pub mod location;

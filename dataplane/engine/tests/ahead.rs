@@ -1,11 +1,136 @@
-//! Reading ahead changes no answer, whatever the requests of a batch are.
+//! Reading ahead changes no answer, whatever the requests of a batch are; it is done where much is served, for what is taken to the zones, and fetches what the answer reads.
 
 mod support;
 
-use geodns_engine::answer::{Arrival, Outcome, Scratch, Transport, answer};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use geodns_engine::acl::NetworkSet;
+use geodns_engine::answer::{Arrival, MOST_READ_AHEAD, Outcome, Scratch, Transport, answer};
+use geodns_engine::location::{Country, Location, LocationSet, LocationTableBuilder, NamedTable};
 use geodns_engine::rng::FastRng;
+use geodns_engine::spec::{Change, Prefix, RrsetData, RrsetSpec, RuleSpec};
 use geodns_engine::view::View;
-use support::{Server, many_names, request};
+use geodns_engine::zones::RrsetView;
+use geodns_wire::{Name, NameKey, rtype};
+use support::{MANY_STEERED, Server, add_opt, many_names, name, request, steering};
+
+const CLIENT: &str = "192.0.2.53:5353";
+
+/// For how many of `batch` a steered rrset is found.
+fn read_ahead(view: &View, source: &str, batch: &[Vec<u8>]) -> usize {
+    let source = source.parse().unwrap();
+    Scratch::new().read_ahead(view, batch.iter().map(|request| (source, request.as_slice())))
+}
+
+fn key_of(view: &View, qname: &str) -> NameKey {
+    let (qname, mut key) = (name(qname), NameKey::default());
+    key.set(Name::from_wire(&qname).unwrap(), view.zones.seed());
+    key
+}
+
+#[test]
+fn the_node_and_the_rrset_that_answer_are_fetched() {
+    let view = Server::new(&many_names()).view();
+    for number in 0..9000 {
+        let key = key_of(&view, &format!("n{number}.many.example."));
+        let zone = view.zones.nearest(&key, key.labels()).unwrap();
+        let (guessed, found) = (zone.place(&key).unwrap().guess_node().unwrap(), zone.node(&key, key.labels()).unwrap());
+        assert!(std::ptr::eq(guessed.relative_name(), found.relative_name()), "n{number}");
+        assert!(guessed.first_steered().is_none());
+    }
+    for number in 0..MANY_STEERED {
+        let key = key_of(&view, &format!("s{number}.many.example."));
+        let zone = view.zones.nearest(&key, key.labels()).unwrap();
+        let guessed = zone.place(&key).unwrap().guess_node().unwrap().first_steered().unwrap();
+        let rrset = zone.node(&key, key.labels()).unwrap().rrset(rtype::A).unwrap();
+        assert!(matches!(rrset.data, RrsetView::Steered(steered) if Arc::ptr_eq(steered, guessed)), "s{number}");
+    }
+}
+
+#[test]
+fn a_batch_of_a_large_zone_is_read_ahead_whole() {
+    let view = Server::new(&many_names()).view();
+    let batch: Vec<_> = (0..MANY_STEERED).map(|number| request(&format!("s{number}.many.example."), "A")).collect();
+    for (length, expected) in [(1, 1), (2, 2), (MOST_READ_AHEAD, MOST_READ_AHEAD), (MANY_STEERED, MOST_READ_AHEAD)] {
+        assert_eq!(read_ahead(&view, CLIENT, &batch[..length]), expected, "{length} requests");
+    }
+}
+
+#[test]
+fn what_looks_nothing_up_is_not_read_ahead() {
+    let steered = || request("s7.many.example.", "A");
+    let with = |at: usize, octet: u8| {
+        let mut request = steered();
+        request[at] = octet;
+        request
+    };
+    let opcode_notify = with(2, 4 << 3);
+    let response = with(2, 0x80);
+    let chaos = with(steered().len() - 1, 3);
+    let mut other_edns = steered();
+    add_opt(&mut other_edns, 1232, 1 << 16, &[]);
+    let transfer = request("s7.many.example.", "AXFR");
+    let cut = steered()[..20].to_vec();
+    let denied = NetworkSet::new(&[Prefix { addr: "198.51.100.0".parse().unwrap(), length: 24 }]);
+    let mut server = Server::new(&many_names());
+    server.options.deny = denied;
+    let view = server.view();
+    for (why, source, request) in [
+        ("NOTIFY", CLIENT, opcode_notify),
+        ("response", CLIENT, response),
+        ("CHAOS", CLIENT, chaos),
+        ("EDNS 1", CLIENT, other_edns),
+        ("AXFR", CLIENT, transfer),
+        ("cut", CLIENT, cut),
+        ("no zone", CLIENT, request("s7.example.", "A")),
+        ("port 0", "192.0.2.53:0", steered()),
+        ("denied", "198.51.100.1:5353", steered()),
+        ("denied, mapped", "[::ffff:198.51.100.1]:5353", steered()),
+    ] {
+        assert_eq!(read_ahead(&view, source, &[request.clone(), steered()]), 0, "{why} first");
+        assert_eq!(read_ahead(&view, CLIENT, &[steered(), steered()]), 2);
+        if source == CLIENT {
+            assert_eq!(read_ahead(&view, source, &[steered(), request]), 1, "{why} behind a question");
+        }
+    }
+}
+
+/// A small zone beside a location database of `networks` networks in two countries by turns: `geo` is steered by country, `w` by weight alone, `n` is static.
+fn beside_locations(networks: u32) -> View {
+    let mut builder = LocationTableBuilder::default();
+    for index in 0..networks {
+        let country = Country::from_code(if index.is_multiple_of(2) { "DE" } else { "US" });
+        let class = builder.intern(Location { country, ..Location::default() });
+        let addr = IpAddr::V4((0x0a00_0000 + (index << 8)).into());
+        builder.put(&Prefix { addr, length: 24 }, class).unwrap();
+    }
+    let table = Arc::new(builder.finish("Test".into(), 0).unwrap());
+    let mut server = Server::new(
+        "zone example.com.\nexample.com. 300 SOA ns1.example.com. h.example.com. 1 2 3 4 5\nn.example.com. 300 A 192.0.2.1\nw.example.com. 300 A steered 192.0.2.2 192.0.2.3\n",
+    );
+    server.steering.set_locations(Arc::new(LocationSet::new(vec![NamedTable { name: "test.mmdb".into(), table }])));
+    let mut geo = steering::spec(rtype::A, "192.0.2.4 192.0.2.5");
+    let everybody = geo.rules[0].clone();
+    geo.rules.insert(0, RuleSpec { geos: vec!["EU-DE".into()], ..everybody });
+    let rrsets = vec![RrsetSpec { rtype: rtype::A, ttl: 300, data: RrsetData::Steered(Box::new(geo)) }];
+    server.apply([Change::PutOwner { apex: name("example.com."), owner: name("geo.example.com."), rrsets }]).unwrap();
+    server.view()
+}
+
+#[test]
+fn a_location_database_counts_where_its_ranges_are_searched() {
+    let batch = |qname| vec![request(qname, "A"), request("geo.example.com.", "A")];
+    for (networks, qname, expected) in [
+        (16_384, "geo.example.com.", 2),
+        (16_384, "w.example.com.", 0),
+        (16_384, "n.example.com.", 0),
+        (16_384, "no.example.com.", 0),
+        (1024, "geo.example.com.", 0),
+    ] {
+        assert_eq!(read_ahead(&beside_locations(networks), CLIENT, &batch(qname)), expected, "{qname} beside {networks} networks");
+    }
+}
 
 /// The replies to a batch; `None` where there is none.
 fn answer_batch(view: &View, batch: &[Vec<u8>], is_read_ahead: bool) -> Vec<Option<Vec<u8>>> {

@@ -33,7 +33,7 @@ const BATCH: usize = 32;
 const NAMES: usize = 1000;
 const SEED: u64 = 53;
 
-/// A client in 198.18.4.0/24, which the table has in California.
+/// A client in 198.18.4.0/24, which the table has in New York.
 const CLIENT_SUBNET: &[u8] = &[0, 1, 24, 0, 198, 18, 4];
 const OPTION_CLIENT_SUBNET: u16 = 8;
 
@@ -140,7 +140,16 @@ alias.bench.example. 300 CNAME n0000007.bench.example.
     );
     let steered = [("weighted", weighted), ("country", country), ("city", city)];
     server.apply(steered.map(|(label, spec)| put_steered(label, spec))).expect("the records are valid");
+    merge_all(&mut server);
     server
+}
+
+/// Makes the maps that a server has soon after its start.
+fn merge_all(server: &mut Server) {
+    server.view();
+    while let Some(job) = server.steering.next_merge() {
+        assert!(server.steering.put_merged(job.run()), "nothing has changed meanwhile");
+    }
 }
 
 fn put_steered(label: &str, spec: SteeringSpec) -> Change {
@@ -171,11 +180,11 @@ fn rule(pool: u16, geos: &[&str]) -> RuleSpec {
     RuleSpec { origin: RuleOrigin::Dynamic, pool, geos, subnets: vec![], asns: vec![], lists: vec![] }
 }
 
-/// 4,096 networks that differ from their neighbours, as those of a city database do.
+/// 16,384 networks that differ from their neighbours, as those of a city database do: enough that what is steered by them is read ahead, and what stands beside it is not.
 fn locations() -> LocationSet {
     let places = [("DE", "BE"), ("US", "NY"), ("FR", "IDF"), ("BR", "SP"), ("US", "CA")];
     let mut builder = LocationTableBuilder::default();
-    for index in 0..4096_u32 {
+    for index in 0..16_384_u32 {
         let (country, subdivision) = places[index as usize % places.len()];
         let mut subdivisions = [None; MAX_SUBDIVISIONS];
         subdivisions[0] = Subdivision::from_code(subdivision);

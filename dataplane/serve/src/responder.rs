@@ -88,9 +88,9 @@ impl Responder {
         }
     }
 
-    /// Fetches what the answers to a batch will read; to be called after `begin_batch`.
-    pub fn read_ahead<'m>(&mut self, requests: impl Iterator<Item = (SocketAddr, &'m [u8])>) {
-        self.scratch.read_ahead(self.subscription.view(), requests);
+    /// Fetches what the answers to a batch will read, and says for how many a steered rrset was found; to be called after `begin_batch`.
+    pub fn read_ahead<'m>(&mut self, requests: impl Iterator<Item = (SocketAddr, &'m [u8])>) -> usize {
+        self.scratch.read_ahead(self.subscription.view(), requests)
     }
 
     /// Answers one query that came over UDP; `None` when it gets no answer.
@@ -161,12 +161,17 @@ impl Responder {
         Some(sent)
     }
 
-    /// After a panic while answering: what it may have left half done is made anew.
+    /// After a panic while answering: the query is dropped.
+    pub fn drop_after_panic(&mut self) {
+        self.recover_from_panic();
+        self.counters.add(Counter::DroppedPanic, 1);
+    }
+
+    /// After a panic that costs nobody an answer: what it may have left half done is made anew.
     pub fn recover_from_panic(&mut self) {
         self.scratch = Scratch::new();
         self.scratch.fit(self.subscription.view());
         self.counters.add(Counter::Panics, 1);
-        self.counters.add(Counter::DroppedPanic, 1);
     }
 }
 

@@ -6,16 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use geodns_engine::answer::MOST_READ_AHEAD;
+
 use crate::counters::{Counter, WorkerCounters};
 use crate::log;
 use crate::responder::Responder;
-use crate::sys::{Batch, Listening, Readiness, Wait};
+use crate::sys::{Batch, Listening, Readiness, WIDTH, Wait};
 
 /// The longest wait for a query: within it an idle worker lets go of an old view, and sees that it is to end.
 pub const LONGEST_WAIT: Duration = Duration::from_millis(400);
 
 /// After an error of a socket that may be there to stay, so that it does not take the core.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
+
+const _: () = assert!(WIDTH <= MOST_READ_AHEAD, "a batch is read ahead whole");
 
 /// One worker's socket for one listen address.
 #[derive(Debug)]
@@ -77,8 +81,8 @@ impl UdpWorker {
         // After the receive and before the first answer: whatever was adopted before these queries were sent is in force for them.
         self.responder.begin_batch();
         // A query alone has none to wait with. A panic here costs nobody an answer.
-        if received > 1 {
-            let _ = catch_unwind(AssertUnwindSafe(|| self.responder.read_ahead(self.batch.requests())));
+        if received > 1 && catch_unwind(AssertUnwindSafe(|| self.responder.read_ahead(self.batch.requests()))).is_err() {
+            self.responder.recover_from_panic();
         }
         let mut next = 0;
         while next < received {
@@ -90,7 +94,7 @@ impl UdpWorker {
                 }
             }));
             if answered.is_err() {
-                self.responder.recover_from_panic();
+                self.responder.drop_after_panic();
             }
         }
         let sent = self.batch.send(socket);

@@ -105,6 +105,11 @@ impl Matcher {
         }
     }
 
+    /// Ranges of the merged map; 0 without one.
+    pub fn merged_ranges(&self) -> usize {
+        self.merged.as_ref().map_or(0, AddressMap::len)
+    }
+
     /// Fetches what says where the range of an address is (`ahead`). Without a merged map the answer waits for its sources.
     pub fn fetch_index(&self, addr: IpAddr) {
         if let Some(map) = &self.merged {

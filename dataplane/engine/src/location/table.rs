@@ -112,16 +112,6 @@ impl LocationTable {
         self.provides
     }
 
-    /// Number of ranges.
-    pub fn len(&self) -> usize {
-        self.ranges.len()
-    }
-
-    /// Never true: a table covers every address.
-    pub fn is_empty(&self) -> bool {
-        false
-    }
-
     /// Ranges of addresses to class numbers.
     pub(super) fn ranges(&self) -> &AddressMap<u32> {
         &self.ranges

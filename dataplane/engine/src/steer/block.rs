@@ -12,6 +12,7 @@ use std::hint::black_box;
 
 use super::health::Slot;
 use super::steered::{Pool, StickyValue, Value};
+use crate::ahead::{FETCHED_VALUES, LINE};
 use crate::spec::{Rdata, Status, SteeringSpec, ValueId};
 
 const NO_FALLBACK: u16 = u16::MAX;
@@ -19,9 +20,8 @@ const RULE_BYTES: usize = 2;
 const POOL_BYTES: usize = 16;
 const VALUE_BYTES: usize = 16;
 
-/// Octets of a cache line, and how many lines are read ahead: beyond a pool of some twenty values, an answer waits for the computing and not for memory.
-const LINE: usize = 64;
-const FETCHED_LINES: usize = 8;
+/// Cache lines that are read ahead: `FETCHED_VALUES` and what stands before them, where there are not more rules and pools than usual.
+const FETCHED_LINES: usize = FETCHED_VALUES * VALUE_BYTES / LINE;
 
 /// The block, and where its parts begin.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 
+use crate::ahead::{FETCHED_VALUES, LINE};
 use crate::spec::{HealthEntry, Override};
 
 /// No bound on the ttl.
@@ -10,9 +11,9 @@ const NO_BOUND: u32 = u32::MAX;
 /// The weight factor of a value that is not ramping up: thousandths.
 pub(super) const WHOLE_FACTOR: u16 = 1000;
 
-/// Words in a cache line, and how many lines are read ahead.
-const WORDS_A_LINE: usize = 8;
-const FETCHED_LINES: usize = 4;
+/// Words in a cache line, and how many lines are read ahead: those of the values that are.
+const WORDS_A_LINE: usize = LINE / size_of::<Word>();
+const FETCHED_LINES: usize = FETCHED_VALUES / WORDS_A_LINE;
 
 /// What control says of a value, in eight bytes: a record of ten values is two cache lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -115,7 +115,7 @@ impl<'z> Node<'z> {
 
     /// Fetches the node (`ahead`).
     pub fn fetch(&self) {
-        black_box((self.octets.first(), self.octets.last()));
+        black_box((self.octets.first().copied(), self.octets.last().copied()));
     }
 
     /// The first of the steered rrsets that the node has.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::buckets::{Bucket, HashTag};
 use super::node::{CHILDREN_AT, FIRST_STEERED_AT, Node, NodeBuilder, NodeFlags};
+use crate::ahead::LINE;
 use crate::steer::Steered;
 
 /// Octets of the counts of entries and slots.
@@ -22,7 +23,9 @@ const COUNTS: usize = 4;
 /// Octets of a tag, and of an end.
 const WORD: usize = 4;
 /// Offsets of the cache lines after the first in which tags and ends lie when there are as many as `LOAD`.
-const NEXT_LINES: [usize; 2] = [64, 128];
+const NEXT_LINES: [usize; 2] = [LINE, LINE * 2];
+/// Steered rrsets of a page to which one cache line points.
+const STEERED_A_LINE: usize = LINE / size_of::<Arc<Steered>>();
 /// Slots that a growing block has beyond its need, and as many average nodes of room. On average half of them stay free, which is about
 /// five octets a name.
 const SLACK: usize = 4;
@@ -57,9 +60,13 @@ impl<'z> Place<'z> {
         Self { page, tag }
     }
 
-    /// Fetches what says where the node is.
+    /// Fetches what says where the node is. Not inlined, because the compiler would repeat it for each query of a batch.
+    #[inline(never)]
     pub fn fetch(&self) {
-        black_box((self.page.block().first(), self.page.steered().first()));
+        black_box(self.page.block().first().copied());
+        for steered in self.page.steered().iter().step_by(STEERED_A_LINE) {
+            black_box(Arc::as_ptr(steered));
+        }
     }
 
     /// The first node with the tag: with hardly an exception the one looked for. Reads nothing of the node itself.

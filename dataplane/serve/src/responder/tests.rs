@@ -152,3 +152,12 @@ fn tcp_is_never_limited() {
         assert!(world.responder.respond_tcp(&plain(), CLIENT.parse().unwrap(), &mut reply).is_some());
     }
 }
+
+#[test]
+fn only_a_panic_while_answering_drops_a_query() {
+    let mut world = World::new(None);
+    world.responder.recover_from_panic();
+    world.assert_counted(&[(Counter::Panics, 1), (Counter::DroppedPanic, 0)]);
+    world.responder.drop_after_panic();
+    world.assert_counted(&[(Counter::Panics, 2), (Counter::DroppedPanic, 1)]);
+}

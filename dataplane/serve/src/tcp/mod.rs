@@ -247,7 +247,7 @@ impl TcpServer {
         let held_before = connection.held_bytes();
         let served = catch_unwind(AssertUnwindSafe(|| connection.serve(&mut self.responder, &mut self.buffers)));
         let progress = served.unwrap_or_else(|_| {
-            self.responder.recover_from_panic();
+            self.responder.drop_after_panic();
             Progress { is_over: true, ..Progress::default() }
         });
         self.held_bytes = self.held_bytes - held_before + connection.held_bytes();
