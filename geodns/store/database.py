@@ -19,15 +19,11 @@ from __future__ import annotations
 import asyncio
 import enum
 import operator
-import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
-import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -35,6 +31,7 @@ from geodns.errors import DatabaseUnavailable, SchemaTooNew
 from geodns.store.listening import Listener, driver_options
 from geodns.store.location import Location, locate
 from geodns.store.schema import SCHEMA_VERSION
+from geodns.store.sqlite import BEGIN_OPTION, make_sqlite_engine, use_wal
 from geodns.store.unreachable import is_locked, lacks_schema, unreachable
 
 # A connection is tried, found stale, and tried anew: two of these and little else fit into the two seconds that health and REST may wait.
@@ -58,11 +55,6 @@ _READERS: Final = 8
 _LOCK_S: Final = 1.5
 LOCK_POLL_S: Final = 0.05
 
-# Rows that aiosqlite takes at a time where it iterates itself, which nobody here lets it do.
-_CHUNK: Final = 64
-
-BEGIN_OPTION: Final = "geodns_begin"
-_FILE: Final = "geodns_file"
 _VERSION_QUERY: Final = sa.text("SELECT version_num FROM alembic_version")
 
 
@@ -173,7 +165,7 @@ class Database:
         engine = make_engine(location, pool_size=_READERS + _POSTGRES_WRITERS, row_lock_s=_ROW_LOCK_S)
         self._engine = engine
         if self.dialect is Dialect.SQLITE:
-            sa.event.listen(engine.sync_engine, "connect", _use_wal)
+            sa.event.listen(engine.sync_engine, "connect", use_wal)
             self._read_engine = engine.execution_options(**{BEGIN_OPTION: "BEGIN"})
             self._write_engine = engine.execution_options(**{BEGIN_OPTION: "BEGIN IMMEDIATE"})
         else:
@@ -337,100 +329,4 @@ def make_engine(location: Location, *, pool_size: int, lock_s: float = LOCK_POLL
             pool_timeout=STATEMENT_S,
             connect_args={"timeout": CONNECT_S, "server_settings": settings},
         )
-    path = location.path
-
-    async def connect() -> aiosqlite.Connection:
-        return await _connect_sqlite(path, lock_s)
-
-    engine = create_async_engine(
-        location.engine_url(),
-        async_creator=connect,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=STATEMENT_S,
-    )
-
-    def remember_file(_connection: Any, record: Any) -> None:
-        record.info[_FILE] = _identity(path)
-
-    def notice_moved_file(_connection: Any, record: Any, _proxy: Any) -> None:
-        """A pooled connection to a file that was moved away would go on writing to it."""
-        if record.info.get(_FILE) != _identity(path):
-            raise sa.exc.DisconnectionError("the file is not the one that was opened")
-
-    sa.event.listen(engine.sync_engine, "connect", remember_file)
-    sa.event.listen(engine.sync_engine, "checkout", notice_moved_file)
-    sa.event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-    sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file the path leads to; None when there is none that we may see."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-class _SqliteConnection(aiosqlite.Connection):
-    """One that lets go of its lock when it is closed in the middle of a transaction.
-
-    A task that is cancelled leaves its statement's cursor in a traceback, and SQLite keeps a connection with an open statement, and its
-    lock, until somebody collects the garbage.
-    """
-
-    async def close(self) -> None:
-        with suppress(Exception):
-            if self.in_transaction:  # an interruption of nothing would keep the WAL from being written back by the closing
-                await self.interrupt()
-                await self.rollback()
-        await super().close()
-
-
-async def _connect_sqlite(path: Path, lock_s: float) -> aiosqlite.Connection:
-    """A connection to a file that is there: `mode=rw` never makes an empty one.
-
-    The driver's own transaction control is switched off, because it begins late and not IMMEDIATE.
-    """
-    uri = f"file:{quote(str(path))}?mode=rw"
-    connection = _SqliteConnection(lambda: sqlite3.connect(uri, uri=True, timeout=lock_s, isolation_level=None), _CHUNK)
-    thread = connection._thread
-    thread.daemon = True  # a disk that hangs must not keep the process
-    try:
-        return await connection
-    except BaseException:
-        # aiosqlite tells its thread to end and does not wait; a loop that closes meanwhile would make it print a traceback.
-        await asyncio.shield(asyncio.to_thread(thread.join, CONNECT_S))
-        raise
-
-
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    """Every new SQLite connection."""
-    cursor = connection.cursor()
-    for pragma in (
-        "synchronous = FULL",  # an acknowledged write survives a power cut: WAL is synced at each commit
-        "foreign_keys = ON",
-        "cache_size = -8000",  # 8 MB: the inner pages of a million rrsets
-        "temp_store = MEMORY",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _use_wal(connection: Any, _record: Any) -> None:
-    """Readers and the writer do not wait for each other. `migrate.upgrade` makes files so; this is for one that was restored from a dump.
-
-    Only a file of ours is changed: the switch takes a lock for which SQLite lets nobody wait, and an empty or a foreign file is for the
-    eyes of whoever judges it.
-    """
-    cursor = connection.cursor()
-    cursor.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('alembic_version', 'lineages', 'rrsets')")
-    if cursor.fetchone() == (3,):
-        cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.close()
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get(BEGIN_OPTION, "BEGIN IMMEDIATE"))
+    return make_sqlite_engine(location, location.path, pool_size=pool_size, pool_timeout_s=STATEMENT_S, lock_s=lock_s)

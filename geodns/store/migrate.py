@@ -27,9 +27,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 import geodns
 from geodns.errors import DatabaseUnavailable, SchemaTooNew, StartupError
-from geodns.store.database import BEGIN_OPTION, LOCK_POLL_S, make_engine
+from geodns.store.database import LOCK_POLL_S, make_engine
 from geodns.store.location import Location, locate
 from geodns.store.schema import SCHEMA_VERSION, now
+from geodns.store.sqlite import BEGIN_OPTION
 from geodns.store.unreachable import is_locked, unreachable
 
 # Any constant that no other program on the same server is likely to lock: "geodns" in ASCII.
