@@ -113,6 +113,8 @@ class Follower:
         """Whether what changed could be read alone."""
         if since.lineage != head.lineage:
             return False
+        if not await history.may_change_steering(session, since.revision):
+            return True
         changed = await history.changed_owners_since(session, since.revision, limit=MAX_OWNERS)
         if changed is None:
             return False

@@ -258,7 +258,7 @@ class Publisher:
             case Ack():
                 self._needs_full = False
                 self.problem = None
-                return True
+                return False  # whatever was committed meanwhile has woken us
             case Refuse(revision, code, reason) if was_full:
                 self.problem = f"the dataplane refuses revision {revision}: {reason} ({code.name.lower()})"
                 log.error("the dataplane refuses the whole state", revision=revision, code=code.name.lower(), reason=reason)

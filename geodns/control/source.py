@@ -90,12 +90,15 @@ async def delta_batch(session: Session, revision: int) -> ItemBatch | None:
         collected.add(items.list_item(name, prefixes))
     for apex in changed.put_zones:
         collected.add(items.zone_item(names.wire_of(apex)))
-    steered: Steered = {key: data async for key, data in _pack_steered(_each(await records.steered_at(session, changed.owners)))}
-    async with aclosing(records.stream_owners(session, changed.owners)) as owners:
-        async for (apex, owner), rows in owners:
-            collected.add(items.owner_item(names.wire_of(apex), names.wire_of(owner), [pack_row(row, steered) for row in rows]))
-            if collected.size > DELTA_BYTES:
-                return None
+    async with aclosing(records.owner_batches(session, changed.owners)) as batches:
+        async for batch in batches:
+            of_steered = [(there.apex, there.owner) for there in batch if any(row.steered for row in there.rows)]
+            steered: Steered = {key: data async for key, data in _pack_steered(_each(await records.steered_at(session, of_steered)))}
+            for there in batch:
+                rrsets = [pack_row(row, steered) for row in there.rows]
+                collected.add(items.owner_item(names.wire_of(there.apex), names.wire_of(there.owner), rrsets))
+                if collected.size > DELTA_BYTES:
+                    return None
     return collected.take()
 
 

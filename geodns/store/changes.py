@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Final, assert_never
 
 import dns.name
 import sqlalchemy as sa
@@ -207,14 +207,17 @@ class _Stored:
     revision: int
 
 
+_ROWS_AT: Final = sa.select(*(rrsets.c[name] for name in Row._fields), rrsets.c.revision).where(
+    rrsets.c.zone_id == sa.bindparam("zone"), rrsets.c.owner_key.in_(sa.bindparam("keys", expanding=True))
+)
+
+
 async def _rows_at(session: Session, zone: Zone, owners: Iterable[Name]) -> dict[tuple[Name, int], _Stored]:
     """Everything stored at these owner names."""
     by_key = {owner_key(owner, zone.apex): owner for owner in owners}
     found: dict[tuple[Name, int], _Stored] = {}
-    columns = [rrsets.c[name] for name in Row._fields]
     for batch in in_batches(sorted(by_key)):
-        query = sa.select(*columns, rrsets.c.revision).where(rrsets.c.zone_id == zone.id, rrsets.c.owner_key.in_(batch))
-        for *values, revision in await session.rows(query):
+        for *values, revision in await session.rows(_ROWS_AT, {"zone": zone.id, "keys": batch}):
             row = Row(*values)
             found[by_key[row.owner_key], row.rtype] = _Stored(row, revision)
     return found

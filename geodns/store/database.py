@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import operator
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
@@ -60,6 +61,7 @@ _VERSION_QUERY: Final = sa.text("SELECT version_num FROM alembic_version")
 
 # A row of any query; its columns are named in the query beside it.
 AnyRow = sa.Row[*tuple[Any, ...]]
+Arrange = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 
 class Dialect(enum.Enum):
@@ -96,15 +98,12 @@ class Session:
     ) -> None:
         """Run `statement` for each of many rows, handed to the driver as they are: values must be what the driver takes.
 
-        `columns` names the parts of a row. A parameter of the statement is called like one, or has the prefix `at_` or `new_`.
+        `columns` names the parts of a row. A parameter of the statement is called like one, or has the prefix `at_` or `new_`. The
+        statement should be a constant: it is compiled once.
         """
-        compiled = statement.compile(dialect=self.connection.dialect, column_keys=list(columns))
-        parameters = [name.removeprefix("at_").removeprefix("new_") for name in compiled.positiontup or ()]
-        if parameters != list(columns):
-            arrange = operator.itemgetter(*map(list(columns).index, parameters))
-            rows = [arrange(row) for row in rows]
+        sql, arrange = _compile(statement, self.connection.dialect, tuple(columns))
         with self.guard(limit_s):
-            await self.connection.exec_driver_sql(str(compiled), list(rows))
+            await self.connection.exec_driver_sql(sql, list(rows) if arrange is None else [arrange(row) for row in rows])
 
     async def rows(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[AnyRow]:
         """All rows of a short query."""
@@ -118,10 +117,12 @@ class Session:
         """The first column of the first row, or None."""
         return (await self.execute(statement, parameters)).scalar()
 
-    async def batches(self, statement: sa.Executable, size: int) -> AsyncGenerator[Sequence[AnyRow]]:
+    async def batches(
+        self, statement: sa.Executable, size: int, parameters: Mapping[str, Any] | None = None
+    ) -> AsyncGenerator[Sequence[AnyRow]]:
         """The rows of a long query, `size` at a time, held by the server meanwhile; the caller closes it (`aclosing`) if it stops early."""
         with self.guard(LONG_STATEMENT_S):
-            result = await self.connection.stream(statement, execution_options={"yield_per": size, "max_row_buffer": size})
+            result = await self.connection.stream(statement, parameters, execution_options={"yield_per": size, "max_row_buffer": size})
         try:
             while True:
                 with self.guard(LONG_STATEMENT_S):
@@ -153,6 +154,14 @@ class Session:
         finally:
             if timer is not None:
                 timer.cancel()
+
+
+@functools.lru_cache(maxsize=64)
+def _compile(statement: sa.UpdateBase, dialect: sa.Dialect, columns: tuple[str, ...]) -> tuple[str, Arrange | None]:
+    """The text of a statement, and what puts a row into the order of its parameters; None for one that has it."""
+    compiled = statement.compile(dialect=dialect, column_keys=list(columns))
+    parameters = tuple(name.removeprefix("at_").removeprefix("new_") for name in compiled.positiontup or ())
+    return str(compiled), None if parameters == columns else operator.itemgetter(*map(columns.index, parameters))
 
 
 class Database:

@@ -99,18 +99,18 @@ async def write_batch(session: Session, zone_id: int, apex: bytes, revision: int
     created = [(zone_id, *edit.after, revision) for edit in edits if edit.before is None and edit.after is not None]
     updated = [(zone_id, *edit.after, revision) for edit in edits if edit.before is not None and edit.after is not None]
     deleted = [(zone_id, *edit.before[:2]) for edit in edits if edit.before is not None and edit.after is None]
-    await _execute_rows(session, rrsets.insert(), _STORED, created)
+    await _execute_rows(session, _INSERT, _STORED, created)
     await _execute_rows(session, _UPDATE, _STORED, updated)
     await _execute_rows(session, _DELETE, _PLACE, deleted)
     logged = [(revision, apex, *edit.row[:3], *_logged(edit.before), *_logged(edit.after)) for edit in edits]
-    await _execute_rows(session, rrset_changes.insert(), _LOG, logged)
+    await _execute_rows(session, _INSERT_LOG, _LOG, logged)
     await _assign_value_ids(session, zone_id, edits)
 
 
 async def write_new_rows(session: Session, zone_id: int, revision: int, edits: Sequence[Edit]) -> None:
     """Store some rrsets of a zone that held nothing, without their log: `log_whole_zone` copies that inside the database, which is
     several times as fast."""
-    await _execute_rows(session, rrsets.insert(), _STORED, [(zone_id, *edit.row, revision) for edit in edits])
+    await _execute_rows(session, _INSERT, _STORED, [(zone_id, *edit.row, revision) for edit in edits])
     await _assign_value_ids(session, zone_id, edits)
 
 
@@ -132,6 +132,8 @@ _PLACE: Final = ("zone_id", "owner_key", "rtype")
 _LOGGED: Final = ("ttl", "body", "dynamic", "octodns")
 _LOG: Final = tuple(column.name for column in rrset_changes.columns)
 
+_INSERT: Final = rrsets.insert()
+_INSERT_LOG: Final = rrset_changes.insert()
 _UPDATE: Final = (
     rrsets.update()
     .where(*(rrsets.c[name] == sa.bindparam(f"at_{name}", type_=rrsets.c[name].type) for name in _PLACE))

@@ -60,16 +60,52 @@ class ChangedSince:
     put_lists: tuple[str, ...]
 
 
+def _exists(*where: sa.ColumnElement[bool]) -> sa.Exists:
+    return sa.exists().where(*where)
+
+
+# What each write asks, and each follower after it, is built once: building a statement costs as much as running it.
+_HEAD: Final = sa.select(head_table)
+_HEAD_TO_CHANGE: Final = _HEAD.with_for_update()  # which SQLite, where the transaction itself is the lock, does not say
+_ADVANCE: Final = (
+    head_table.update()
+    .values(revision=head_table.c.revision + 1, tag=sa.bindparam("new_tag"))
+    .returning(head_table.c.lineage, head_table.c.revision, head_table.c.tag)
+)
+_REVISION: Final = sa.select(revisions.c.lineage, revisions.c.tag).where(revisions.c.revision == sa.bindparam("at"))
+
+_LOGS: Final = (rrset_changes, zone_changes, list_changes)
+_NEXT: Final = sa.bindparam("next", type_=sa.BigInteger)
+_AFTER: Final = sa.bindparam("since", type_=sa.BigInteger)
+_SINCE: Final = sa.select(
+    head_table.c.revision.label("newest"),
+    sa.or_(*(_exists(table.c.revision == _NEXT) for table in _LOGS)).label("has_next"),
+    sa.select(revisions.c.at).where(revisions.c.revision == _NEXT).scalar_subquery().label("next_at"),
+    _exists(zone_changes.c.revision > _AFTER).label("has_zones"),
+    _exists(list_changes.c.revision > _AFTER).label("has_lists"),
+    _exists(
+        rrset_changes.c.revision > _AFTER, sa.or_(rrset_changes.c.before_dynamic.is_not(None), rrset_changes.c.after_dynamic.is_not(None))
+    ).label("has_steered"),
+)
+_HAS_OLDER: Final = sa.select(sa.or_(*(_exists(table.c.revision <= sa.bindparam("at", type_=sa.BigInteger)) for table in _LOGS)))
+_OWNERS_SINCE: Final = (
+    sa.select(rrset_changes.c.apex, rrset_changes.c.owner)
+    .where(rrset_changes.c.revision > _AFTER)
+    .where(rrset_changes.c.apex.in_(sa.select(zones.c.apex)), rrset_changes.c.apex.not_in(sa.bindparam("put", expanding=True)))
+    .distinct()
+    .limit(sa.bindparam("at_most", type_=sa.Integer))
+)
+
+
 async def head(session: Session) -> Triple:
     """Where the history stands."""
-    row = (await session.execute(sa.select(head_table))).one()
+    row = (await session.execute(_HEAD)).one()
     return Triple(row.lineage, row.revision, row.tag)
 
 
 async def lock_head(session: Session) -> Triple:
     """The same, and every other writer of revisions waits until this transaction ends. The first statement of each change."""
-    query = sa.select(head_table).with_for_update() if session.dialect is Dialect.POSTGRESQL else sa.select(head_table)
-    row = (await session.execute(query, limit_s=LONG_STATEMENT_S)).one()
+    row = (await session.execute(_HEAD_TO_CHANGE, limit_s=LONG_STATEMENT_S)).one()
     return Triple(row.lineage, row.revision, row.tag)
 
 
@@ -80,12 +116,7 @@ async def read_head(session: Session, *, dry_run: bool) -> Triple:
 
 async def begin_revision(session: Session, actor: Actor) -> Triple:
     """Take the next revision for what this transaction changes."""
-    advance = (
-        head_table.update()
-        .values(revision=head_table.c.revision + 1, tag=secrets.randbits(64))
-        .returning(head_table.c.lineage, head_table.c.revision, head_table.c.tag)
-    )
-    row = (await session.execute(advance, limit_s=LONG_STATEMENT_S)).one()
+    row = (await session.execute(_ADVANCE, {"new_tag": secrets.randbits(64)}, limit_s=LONG_STATEMENT_S)).one()
     triple = Triple(row.lineage, row.revision, row.tag)
     await session.execute(
         revisions.insert(),
@@ -98,8 +129,7 @@ async def begin_revision(session: Session, actor: Actor) -> Triple:
 
 async def holds(session: Session, triple: Triple) -> bool:
     """Whether this very state is part of the store's history."""
-    query = sa.select(revisions.c.lineage, revisions.c.tag).where(revisions.c.revision == triple.revision)
-    row = await session.row(query)
+    row = await session.row(_REVISION, {"at": triple.revision})
     return row is not None and (row.lineage, row.tag) == (triple.lineage, triple.tag)
 
 
@@ -136,9 +166,10 @@ async def adopt_lineage(session: Session, reason: str, actor: Actor, *, replaces
 
 async def changed_owners_since(session: Session, revision: int, *, limit: int) -> ChangedSince | None:
     """What changed after `revision`; None when that is more than `limit` owner names, or is forgotten: a FULL is the answer then."""
-    if not await _remembers(session, revision + 1):
+    since = await _overlook(session, revision)
+    if not since.is_remembered:
         return None
-    dropped, put, touched = await _changed_zones(session, revision)
+    dropped, put, touched = await _changed_zones(session, revision) if since.has_zones else ([], [], [])
     owners: dict[tuple[bytes, bytes], None] = {(apex, apex): None for apex in touched}
     for apex in put:
         zone = sa.select(zones.c.id).where(zones.c.apex == apex).scalar_subquery()
@@ -148,20 +179,13 @@ async def changed_owners_since(session: Session, revision: int, *, limit: int) -
                 owners |= dict.fromkeys((apex, row.owner) for row in batch)
         if len(owners) > limit:
             return None
-    query = (
-        sa.select(rrset_changes.c.apex, rrset_changes.c.owner)
-        .where(rrset_changes.c.revision > revision)
-        .where(rrset_changes.c.apex.in_(sa.select(zones.c.apex)), rrset_changes.c.apex.not_in(put))
-        .distinct()
-        .limit(limit + 1)
-    )
-    async with aclosing(session.batches(query, BATCH)) as batches:
+    async with aclosing(session.batches(_OWNERS_SINCE, BATCH, {"since": revision, "put": put, "at_most": limit + 1})) as batches:
         async for batch in batches:
             for apex, owner in batch:
                 owners[apex, apex] = owners[apex, owner] = None
     if len(owners) > limit:
         return None
-    dropped_lists, put_lists = await _changed_lists(session, revision)
+    dropped_lists, put_lists = await _changed_lists(session, revision) if since.has_lists else ((), ())
     return ChangedSince(
         tuple(map(name_from_wire, dropped)),
         tuple(map(name_from_wire, put)),
@@ -184,25 +208,37 @@ async def _read_names(owners: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[Name
     return tuple(found)
 
 
-async def _remembers(session: Session, revision: int) -> bool:
-    """Whether what a revision changed, and so all that came after it, is still there (`retention.py`), or there is nothing yet.
+async def may_change_steering(session: Session, revision: int) -> bool:
+    """Whether what came after `revision` may have changed any steered rrset: for whoever follows nothing else."""
+    since = await _overlook(session, revision)
+    return not since.is_remembered or since.has_zones or since.has_steered
 
-    Every revision leaves a row in one of the tables but the one that began a lineage, after which a FULL is sent in any case. The oldest
-    with rows is not trusted once it is old enough to be forgotten: half of it may be gone.
+
+@dataclass(frozen=True, slots=True)
+class _Since:
+    """What there is after a revision, at a glance.
+
+    `is_remembered`: what it changed, and so all that came after it, is still there (`retention.py`), or there is nothing yet. Every
+    revision leaves a row in one of the tables but the one that began a lineage, after which a FULL is sent in any case. The oldest with
+    rows is not trusted once it is old enough to be forgotten: half of it may be gone.
     """
-    if await session.scalar(sa.select(head_table.c.revision)) < revision:
-        return True
-    if not await _has_changes(session, revision, revision):
-        return False
-    at: datetime = await session.scalar(sa.select(revisions.c.at).where(revisions.c.revision == revision))
-    return at > now() - YOUTH or await _has_changes(session, 0, revision - 1)
+
+    is_remembered: bool
+    has_zones: bool
+    has_lists: bool
+    has_steered: bool
 
 
-async def _has_changes(session: Session, first: int, last: int) -> bool:
-    for table in (rrset_changes, zone_changes, list_changes):
-        if await session.scalar(sa.select(table.c.revision).where(table.c.revision.between(first, last)).limit(1)) is not None:
-            return True
-    return False
+async def _overlook(session: Session, revision: int) -> _Since:
+    row = (await session.execute(_SINCE, {"since": revision, "next": revision + 1})).one()
+    if row.newest <= revision:
+        is_remembered = True
+    elif not row.has_next:
+        is_remembered = False
+    else:
+        at: datetime = row.next_at
+        is_remembered = at > now() - YOUTH or bool(await session.scalar(_HAS_OLDER, {"at": revision}))
+    return _Since(is_remembered, row.has_zones, row.has_lists, row.has_steered)
 
 
 async def _changed_zones(session: Session, revision: int) -> tuple[list[bytes], list[bytes], list[bytes]]:

@@ -73,6 +73,14 @@ class StateRow(NamedTuple):
     steered: bool
 
 
+class OwnerRows(NamedTuple):
+    """Everything at one owner name of the zone `apex`; no rows when the name, or the zone, is not there."""
+
+    apex: Name
+    owner: Name
+    rows: list[StateRow]
+
+
 @dataclass(frozen=True, slots=True)
 class StoredSteered:
     """A steered rrset with the ids of its values: by (pool, value), own values under the pool ""; `own_ids` in the order of `rdatas`."""
@@ -185,17 +193,16 @@ async def find_list(session: Session, name: str) -> StateList | None:
 
 async def owner_rrsets(session: Session, apex: Name, owner: Name) -> list[StateRow]:
     """Everything at one owner name, the SOA at the apex included; nothing when the name, or the zone, is not there."""
-    return [row async for _, rows in stream_owners(session, [(apex, owner)]) for row in rows]
+    return [row async for batch in owner_batches(session, [(apex, owner)]) for there in batch for row in there.rows]
 
 
-async def stream_owners(session: Session, owners: Iterable[tuple[Name, Name]]) -> AsyncGenerator[tuple[tuple[Name, Name], list[StateRow]]]:
-    """The same for many (apex, owner), each with its rows, in order of zones as given: for a DELTA."""
+async def owner_batches(session: Session, owners: Iterable[tuple[Name, Name]]) -> AsyncGenerator[list[OwnerRows]]:
+    """The same for many (apex, owner), each with its rows, in order of zones as given, a bearable number at a time: for a DELTA."""
     for apex, names_in_zone in _group_by_zone(owners):
         zone = await find_zone(session, apex)
         for batch in in_batches(names_in_zone):
             found = {} if zone is None else await _rows_at(session, zone, batch)
-            for owner in batch:
-                yield (apex, owner), found.get(name_to_wire(owner), [])
+            yield [OwnerRows(apex, owner, found.get(name_to_wire(owner), [])) for owner in batch]
 
 
 def _group_by_zone(owners: Iterable[tuple[Name, Name]]) -> Iterator[tuple[Name, list[Name]]]:
@@ -206,17 +213,19 @@ def _group_by_zone(owners: Iterable[tuple[Name, Name]]) -> Iterator[tuple[Name, 
     return iter(grouped.values())
 
 
+_STATE_AT: Final = (
+    sa.select(rrsets.c.owner, rrsets.c.rtype, rrsets.c.ttl, rrsets.c.body, rrsets.c.steered)
+    .where(rrsets.c.zone_id == sa.bindparam("zone"), rrsets.c.owner_key.in_(sa.bindparam("keys", expanding=True)))
+    .order_by(rrsets.c.owner_key, rrsets.c.rtype)
+)
+
+
 async def _rows_at(session: Session, zone: Zone, owners: Sequence[Name]) -> dict[bytes, list[StateRow]]:
     apex = name_to_wire(zone.apex)
     found: dict[bytes, list[StateRow]] = {}
     if zone.apex in owners:
         found[apex] = [soa_row(zone)]
-    query = (
-        sa.select(rrsets.c.owner, rrsets.c.rtype, rrsets.c.ttl, rrsets.c.body, rrsets.c.steered)
-        .where(rrsets.c.zone_id == zone.id, rrsets.c.owner_key.in_([owner_key(owner, zone.apex) for owner in owners]))
-        .order_by(rrsets.c.owner_key, rrsets.c.rtype)
-    )
-    for row in await session.rows(query):
+    for row in await session.rows(_STATE_AT, {"zone": zone.id, "keys": [owner_key(owner, zone.apex) for owner in owners]}):
         found.setdefault(row.owner, []).append(StateRow(apex, *row))
     return found
 

@@ -7,6 +7,7 @@ owner names that it fills, and anything below the DNAMEs that it puts. Two range
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Final
 
 import dns.name
 import sqlalchemy as sa
@@ -45,15 +46,17 @@ def _problem(pointer: str, zone: Zone, below: Name, dname: Name) -> Problem:
     return Problem(pointer, "below-dname", f"{shown} would stand below the DNAME at {above} (RFC 6672 §2.4); remove one of them")
 
 
+_DNAMES_AT: Final = sa.select(rrsets.c.owner_key).where(
+    rrsets.c.zone_id == sa.bindparam("zone"), rrsets.c.owner_key.in_(sa.bindparam("keys", expanding=True)), rrsets.c.rtype == DNAME_RTYPE
+)
+
+
 async def _stored_dnames(session: Session, zone: Zone, puts: Mapping[Place, str], deletes: Collection[Place]) -> set[Name]:
     """The DNAMEs above what is put that stay."""
     above = {owner_key(ancestor, zone.apex): ancestor for owner, _ in puts for ancestor in ancestors(owner, zone.apex)}
     found: set[Name] = set()
     for batch in in_batches(sorted(above)):
-        query = sa.select(rrsets.c.owner_key).where(
-            rrsets.c.zone_id == zone.id, rrsets.c.owner_key.in_(batch), rrsets.c.rtype == DNAME_RTYPE
-        )
-        found |= {above[row.owner_key] for row in await session.rows(query)}
+        found |= {above[row.owner_key] for row in await session.rows(_DNAMES_AT, {"zone": zone.id, "keys": batch})}
     return {owner for owner in found if (owner, DNAME_RTYPE) not in deletes}
 
 

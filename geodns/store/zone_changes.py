@@ -26,6 +26,8 @@ _MAX_SERIAL: Final = (1 << 32) - 1
 # An audit entry names this many rrsets; the log has all.
 _SHOWN: Final = 20
 
+_UPDATE: Final = zones.update().where(zones.c.id == sa.bindparam("of"))
+
 _TIMERS: Final = ("refresh", "retry", "expire", "minimum")
 
 
@@ -42,9 +44,15 @@ def following_serial(zone: Zone, given: int | None = None) -> int:
 
 async def touch_zone(session: Session, zone: Zone, revision: int, serial: int, growth: int = 0, **columns: Any) -> None:
     """What every change of a zone's contents does to its row."""
-    update = zones.update().where(zones.c.id == zone.id)
-    values = {"serial": serial, "revision": revision, "rrset_count": zone.rrset_count + growth, "changed_at": now(), **columns}
-    await session.execute(update.values(values))
+    values = {
+        "of": zone.id,
+        "serial": serial,
+        "revision": revision,
+        "rrset_count": zone.rrset_count + growth,
+        "changed_at": now(),
+        **columns,
+    }
+    await session.execute(_UPDATE, values)
 
 
 async def log_zone(

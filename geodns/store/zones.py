@@ -58,9 +58,12 @@ class Tombstone:
     actor: str
 
 
+_ZONE_OF: Final = sa.select(zones).where(zones.c.apex == sa.bindparam("of"))
+
+
 async def find_zone(session: Session, apex: Name) -> Zone | None:
     """The zone with this very apex, or None."""
-    row = await session.row(sa.select(zones).where(zones.c.apex == name_to_wire(apex)))
+    row = await session.row(_ZONE_OF, {"of": name_to_wire(apex)})
     return None if row is None else zone_from_row(row)
 
 

@@ -169,8 +169,8 @@ async def test_reader_of_newer_than_mine_never_misses_a_revision(database: Datab
             head = await history.head(session)
             changed = await history.changed_owners_since(session, at, limit=1000)
             assert changed is not None
-            async for (_, owner), rows in records.stream_owners(session, changed.owners):
-                copy[owner.to_wire() or b""] = rows
+            async for batch in records.owner_batches(session, changed.owners):
+                copy |= {there.owner.to_wire() or b"": there.rows for there in batch}
             stored = [row async for row in records.stream_state(session) if isinstance(row, records.StateRow)]
         assert sorted(row for rows in copy.values() for row in rows) == sorted(stored)
         return head.revision

@@ -143,7 +143,7 @@ async def test_owner_names_are_read_with_the_soa_at_the_apex(database: Database)
         assert await records.owner_rrsets(session, APEX, absent) == []
         assert await records.owner_rrsets(session, zone_name("example.net"), zone_name("example.net")) == []
         asked = [(APEX, www), (APEX, absent), (APEX, APEX)]
-        found = [(owner, len(rows)) async for (_, owner), rows in records.stream_owners(session, asked)]
+        found = [(there.owner, len(there.rows)) async for batch in records.owner_batches(session, asked) for there in batch]
     assert found == [(www, 2), (absent, 0), (APEX, 2)]
 
 
