@@ -125,9 +125,13 @@ class Follower:
         for apex, owner in changed.owners:
             found.update(dict.fromkeys(self._watched.below(names.zone_text(apex), names.zone_text(owner))))
             await pacer.breathe()
-        for stored in await records.steered_at(session, changed.owners):
+        steered = await records.steered_at(session, changed.owners)
+        for apex in changed.put_zones:
+            steered += [stored async for stored in records.steered_in(session, apex)]
+        for stored in steered:
             watched = watch(stored)
             found[watched.key] = watched
+            await pacer.breathe()
         change = self._watched.change(found)
         if change.gone or change.places:
             self._prober.change_targets(change.targets, change.unchecked)

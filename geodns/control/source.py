@@ -21,7 +21,8 @@ log = structlog.get_logger(__name__)
 
 # Items handed on at a time: a few frames' worth, so that the link is never short of bytes and memory stays small.
 BATCH_BYTES = 256 * 1024
-# A DELTA is held whole; beyond this it would not be sent anyway (link.md section 3), and a FULL is the cheaper answer.
+# A DELTA is held whole; beyond this, some two hundred thousand owner names, a FULL is the cheaper answer. Sooner for names that are looked
+# up one by one, each of which costs several times what it does in a FULL; a new zone is read in order.
 DELTA_BYTES = 8 * 1024 * 1024
 DELTA_OWNERS = 50_000
 
@@ -29,15 +30,34 @@ Steered = Mapping[tuple[bytes, bytes, int], bytes]
 
 
 class _Collector:
-    """Items end to end, counted, cut into batches."""
+    """Items end to end, counted, cut into batches. Rows of the state come in its order, and those of an owner name become one item."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self.size = 0
+        self._place: tuple[bytes, bytes] | None = None
+        self._rrsets: list[bytes] = []
 
     def add(self, item: bytes) -> None:
         self.parts.append(item)
         self.size += len(item)
+
+    def add_state(self, row: StateList | StateZone | StateRow, steered: Steered) -> None:
+        """The next of a stream, after which `end_state` comes."""
+        if isinstance(row, StateRow):
+            if (row.apex, row.owner) != self._place:
+                self.end_state()
+                self._place = (row.apex, row.owner)
+            self._rrsets.append(pack_row(row, steered))
+            return
+        self.end_state()
+        self.add(items.list_item(row.name, row.prefixes) if isinstance(row, StateList) else items.zone_item(row.apex))
+
+    def end_state(self) -> None:
+        """The last owner name is whole."""
+        if self._place is not None:
+            self.add(items.owner_item(*self._place, self._rrsets))
+        self._place, self._rrsets = None, []
 
     def take(self) -> ItemBatch:
         batch = ItemBatch(len(self.parts), b"".join(self.parts))
@@ -49,30 +69,13 @@ async def full_batches(session: Session) -> AsyncGenerator[ItemBatch]:
     """Everything, in the order of a FULL, from the one snapshot of the session."""
     steered = {key: data async for key, data in _pack_steered(records.steered_rrsets(session))}
     collected = _Collector()
-    place: tuple[bytes, bytes] | None = None
-    rrsets: list[bytes] = []
     async with aclosing(records.stream_state(session)) as stream:
         async for row in stream:
-            if isinstance(row, StateRow):
-                if (row.apex, row.owner) != place:
-                    if place is not None:
-                        collected.add(items.owner_item(*place, rrsets))
-                    place, rrsets = (row.apex, row.owner), []
-                rrsets.append(pack_row(row, steered))
-            else:
-                if place is not None:
-                    collected.add(items.owner_item(*place, rrsets))
-                    place, rrsets = None, []
-                collected.add(_pack_head(row))
+            collected.add_state(row, steered)
             if collected.size >= BATCH_BYTES:
                 yield collected.take()
-    if place is not None:
-        collected.add(items.owner_item(*place, rrsets))
+    collected.end_state()
     yield collected.take()
-
-
-def _pack_head(row: StateList | StateZone) -> bytes:
-    return items.list_item(row.name, row.prefixes) if isinstance(row, StateList) else items.zone_item(row.apex)
 
 
 async def delta_batch(session: Session, revision: int) -> ItemBatch | None:
@@ -89,7 +92,13 @@ async def delta_batch(session: Session, revision: int) -> ItemBatch | None:
         _, prefixes = await lists.get_list(session, name)
         collected.add(items.list_item(name, prefixes))
     for apex in changed.put_zones:
-        collected.add(items.zone_item(names.wire_of(apex)))
+        in_zone = {key: data async for key, data in _pack_steered(records.steered_in(session, apex))}
+        async with aclosing(records.stream_zone(session, apex)) as stream:
+            async for row in stream:
+                collected.add_state(row, in_zone)
+                if collected.size > DELTA_BYTES:
+                    return None
+        collected.end_state()
     async with aclosing(records.owner_batches(session, changed.owners)) as batches:
         async for batch in batches:
             of_steered = [(there.apex, there.owner) for there in batch if any(row.steered for row in there.rows)]

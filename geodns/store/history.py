@@ -25,7 +25,7 @@ from geodns.store.encoding import name_from_wire
 from geodns.store.listening import CHANNEL
 from geodns.store.pacing import Pacer
 from geodns.store.schema import head as head_table
-from geodns.store.schema import lineage_parents, lineages, list_changes, now, revisions, rrset_changes, rrsets, zone_changes, zones
+from geodns.store.schema import lineage_parents, lineages, list_changes, now, revisions, rrset_changes, zone_changes, zones
 
 Name = dns.name.Name
 
@@ -49,8 +49,8 @@ class Triple:
 class ChangedSince:
     """What a dataplane at an older revision must be told, in the order of a DELTA.
 
-    `owners` names everything whose rrsets are to be sent (or, when there are none any more, removed): the apex of every zone that changed,
-    because its SOA did, and all owner names of the zones in `put_zones`. A zone that was deleted and made again is in both lists.
+    `put_zones` are new and to be sent whole; one that was deleted and made again is dropped before. `owners` names everything else whose
+    rrsets are to be sent (or, when there are none any more, removed), and the apex of every zone that changed, because its SOA did.
     """
 
     dropped_zones: tuple[Name, ...]
@@ -165,20 +165,12 @@ async def adopt_lineage(session: Session, reason: str, actor: Actor, *, replaces
 
 
 async def changed_owners_since(session: Session, revision: int, *, limit: int) -> ChangedSince | None:
-    """What changed after `revision`; None when that is more than `limit` owner names, or is forgotten: a FULL is the answer then."""
+    """What changed after `revision`. None when that is over `limit` owner names, new zones aside, or is forgotten: a FULL is due then."""
     since = await _overlook(session, revision)
     if not since.is_remembered:
         return None
     dropped, put, touched = await _changed_zones(session, revision) if since.has_zones else ([], [], [])
-    owners: dict[tuple[bytes, bytes], None] = {(apex, apex): None for apex in touched}
-    for apex in put:
-        zone = sa.select(zones.c.id).where(zones.c.apex == apex).scalar_subquery()
-        query = sa.select(rrsets.c.owner).where(rrsets.c.zone_id == zone).order_by(rrsets.c.owner_key).limit(limit + 1)
-        async with aclosing(session.batches(query, BATCH)) as batches:
-            async for batch in batches:
-                owners |= dict.fromkeys((apex, row.owner) for row in batch)
-        if len(owners) > limit:
-            return None
+    owners: dict[tuple[bytes, bytes], None] = {(apex, apex): None for apex in touched if apex not in put}
     async with aclosing(session.batches(_OWNERS_SINCE, BATCH, {"since": revision, "put": put, "at_most": limit + 1})) as batches:
         async for batch in batches:
             for apex, owner in batch:

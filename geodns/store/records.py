@@ -160,10 +160,30 @@ async def stream_state(session: Session) -> AsyncGenerator[StateList | StateZone
     """
     for row in await session.rows(sa.select(lists.c.name, lists.c.prefixes, lists.c.body).order_by(lists.c.name)):
         yield StateList(row.name, Prefixes(row.body, row.prefixes))
-    waiting = {zone.id: zone for zone in sorted(await all_zones(session), key=lambda zone: zone.id)}
-    query = sa.select(rrsets.c.zone_id, rrsets.c.owner, rrsets.c.rtype, rrsets.c.ttl, rrsets.c.body, rrsets.c.steered).order_by(
-        rrsets.c.zone_id, rrsets.c.owner_key, rrsets.c.rtype
-    )
+    async with aclosing(_stream_zones(session, await all_zones(session), _STATE)) as stream:
+        async for each in stream:
+            yield each
+
+
+async def stream_zone(session: Session, apex: Name) -> AsyncGenerator[StateZone | StateRow]:
+    """The same of one zone; nothing when it is not there."""
+    zone = await find_zone(session, apex)
+    if zone is not None:
+        async with aclosing(_stream_zones(session, [zone], _STATE.where(rrsets.c.zone_id == zone.id))) as stream:
+            async for each in stream:
+                yield each
+
+
+_STATE: Final = sa.select(rrsets.c.zone_id, rrsets.c.owner, rrsets.c.rtype, rrsets.c.ttl, rrsets.c.body, rrsets.c.steered).order_by(
+    rrsets.c.zone_id, rrsets.c.owner_key, rrsets.c.rtype
+)
+
+
+async def _stream_zones(
+    session: Session, zones: Iterable[Zone], query: sa.Select[*tuple[Any, ...]]
+) -> AsyncGenerator[StateZone | StateRow]:
+    """`query` selects the columns of `_STATE`, in its order, of exactly these zones."""
+    waiting = {zone.id: zone for zone in sorted(zones, key=lambda zone: zone.id)}
     current, apex = 0, b""
     async with aclosing(session.batches(query, _STREAM_ROWS)) as batches:
         async for batch in batches:
@@ -223,9 +243,10 @@ _STATE_AT: Final = (
 async def _rows_at(session: Session, zone: Zone, owners: Sequence[Name]) -> dict[bytes, list[StateRow]]:
     apex = name_to_wire(zone.apex)
     found: dict[bytes, list[StateRow]] = {}
-    if zone.apex in owners:
+    keys = [owner_key(owner, zone.apex) for owner in owners]
+    if b"" in keys:
         found[apex] = [soa_row(zone)]
-    for row in await session.rows(_STATE_AT, {"zone": zone.id, "keys": [owner_key(owner, zone.apex) for owner in owners]}):
+    for row in await session.rows(_STATE_AT, {"zone": zone.id, "keys": keys}):
         found.setdefault(row.owner, []).append(StateRow(apex, *row))
     return found
 
@@ -245,6 +266,13 @@ async def steered_at(session: Session, owners: Iterable[tuple[Name, Name]]) -> l
             place = zones_table.c.apex == name_to_wire(apex), rrsets.c.owner_key.in_([owner_key(owner, apex) for owner in batch])
             found += [steered async for steered in _steered(session, sa.and_(*place))]
     return found
+
+
+async def steered_in(session: Session, apex: Name) -> AsyncGenerator[StoredSteered]:
+    """The steered rrsets of a zone."""
+    async with aclosing(_steered(session, zones_table.c.apex == name_to_wire(apex))) as found:
+        async for steered in found:
+            yield steered
 
 
 async def _steered(session: Session, where: sa.ColumnElement[bool] | None) -> AsyncGenerator[StoredSteered]:

@@ -14,7 +14,7 @@ from geodns.store.database import Database
 from geodns.store.history import ChangedSince
 from geodns.store.requests import DeleteList, DeleteZone, PatchZone, PutList
 from tests.support.databases import opened
-from tests.unit.store.writing import ACTOR, APEX, a, change, create, delete, do, replace, upsert, zone_name
+from tests.unit.store.writing import ACTOR, APEX, a, change, create, delete, do, replace, steered, upsert, zone_name
 
 
 async def changed_since(database: Database, revision: int, limit: int = 1000) -> ChangedSince | None:
@@ -93,14 +93,11 @@ async def test_patched_zone_tells_its_apex(database: Database) -> None:
     assert owners(await changed_since(database, created.revision)) == ["example.com."]
 
 
-async def test_new_zone_tells_everything_in_it(database: Database) -> None:
+async def test_new_zone_is_told_as_such_whatever_happened_in_it_since(database: Database) -> None:
     before = await head_of(database)
     await create(database, a("www"), a("other"))
-    changed = await changed_since(database, before.revision)
-    assert changed is not None
-    assert changed.put_zones == (APEX,)
-    assert changed.dropped_zones == ()
-    assert sorted(owners(changed)) == ["example.com.", "other.example.com.", "www.example.com."]
+    await change(database, upsert(a("new")))
+    assert await changed_since(database, before.revision) == ChangedSince((), (APEX,), (), (), ())
 
 
 async def test_deleted_zone_is_dropped_and_its_names_are_not_told(database: Database) -> None:
@@ -118,8 +115,7 @@ async def test_zone_made_anew_is_dropped_and_put(database: Database) -> None:
     await create(database, a("new"))
     changed = await changed_since(database, created.revision)
     assert changed is not None
-    assert (changed.dropped_zones, changed.put_zones) == ((APEX,), (APEX,))
-    assert sorted(owners(changed)) == ["example.com.", "new.example.com."]
+    assert (changed.dropped_zones, changed.put_zones, changed.owners) == ((APEX,), (APEX,), ())
 
 
 async def test_zone_that_came_and_went_is_not_told(database: Database) -> None:
@@ -133,11 +129,26 @@ async def test_zone_that_came_and_went_is_not_told(database: Database) -> None:
 async def test_more_changes_than_the_limit_ask_for_a_full(database: Database) -> None:
     before = await head_of(database)
     created = await create(database, *(a(f"h{index}") for index in range(20)))
-    assert await changed_since(database, before.revision, limit=20) is None
-    assert await changed_since(database, before.revision, limit=21) is not None
+    assert await changed_since(database, before.revision, limit=20) is not None, "a new zone is no list of names"
     await replace(database, *(a(f"h{index}", "192.0.2.7") for index in range(20)))
     assert await changed_since(database, created.revision, limit=20) is None
     assert len(owners(await changed_since(database, created.revision, limit=21))) == 21
+
+
+async def test_what_may_have_changed_a_steered_rrset_is_told(database: Database) -> None:
+    async def may_have(since: int) -> bool:
+        async with database.read() as session:
+            return await history.may_change_steering(session, since)
+
+    created = await create(database, a("www"), steered("geo", all=("192.0.2.10",)))
+    assert await may_have(created.revision - 1), "the zone is new"
+    written = await change(database, upsert(a("www", "192.0.2.9")), delete("geo", "TXT"))
+    assert not await may_have(created.revision)
+    put = await change(database, upsert(steered("www", all=("192.0.2.10",))))
+    assert await may_have(written.revision)
+    assert not await may_have(put.revision)
+    await change(database, upsert(a("www")), upsert(a("other")))
+    assert await may_have(put.revision), "steered before, and not after"
 
 
 async def test_changed_lists_are_told(database: Database) -> None:
@@ -171,6 +182,10 @@ async def test_reader_of_newer_than_mine_never_misses_a_revision(database: Datab
             assert changed is not None
             async for batch in records.owner_batches(session, changed.owners):
                 copy |= {there.owner.to_wire() or b"": there.rows for there in batch}
+            for apex in changed.put_zones:
+                async for row in records.stream_zone(session, apex):
+                    if isinstance(row, records.StateRow):
+                        copy.setdefault(row.owner, []).append(row)
             stored = [row async for row in records.stream_state(session) if isinstance(row, records.StateRow)]
         assert sorted(row for rows in copy.values() for row in rows) == sorted(stored)
         return head.revision
