@@ -104,8 +104,9 @@ def _judge_passing(contents: ZoneContents, policy: WritePolicy) -> JudgedZone:
     at_apex: list[Rrset] = list(added)
     dname: Name | None = None
     last = (b"", -1)
-    for owner, group in groupby(contents.rrsets, key=lambda rrset: rrset.owner):
+    for labels, group in groupby(contents.rrsets, key=lambda rrset: rrset.owner.labels):  # of which Python compares whole names at once
         there = list(group)
+        owner = there[0].owner
         for rrset in there:
             place = owner_key(owner, apex), rrset.rtype
             if why := _why_not_here(rrset, apex):
@@ -113,7 +114,7 @@ def _judge_passing(contents: ZoneContents, policy: WritePolicy) -> JudgedZone:
             elif place <= last:
                 problems.append(Problem("", "duplicate-rrset", f"{_show(rrset)} stands twice, or not in canonical order"))
             last = place
-        if owner == apex:
+        if labels == apex.labels:
             there += added
             at_apex = there
         problems += zone_rules.check_owner(apex, owner, there)
