@@ -13,4 +13,4 @@ pub use process::{
     Account, arm_death_mark, become_account, bound_process, disarm_death_mark, find_account, keep_files_private, lock_exclusively,
     lower_priority, pin_to_core, raise_descriptor_limit, random_u64, return_large_blocks, watch_for_death,
 };
-pub use sockets::{Readiness, bind, listen, open_tcp, open_udp, peer_may_command};
+pub use sockets::{Readiness, bind, count_backlog, listen, open_tcp, open_udp, peer_may_command};

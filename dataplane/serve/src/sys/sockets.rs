@@ -128,6 +128,20 @@ pub fn listen(fd: &OwnedFd) -> io::Result<()> {
     check(unsafe { libc::listen(fd.as_raw_fd(), BACKLOG) }).map(drop)
 }
 
+/// How many connections wait to be accepted; 0 also on a system that does not tell, as Linux does (tcp(7), `TCP_INFO` of a listener).
+///
+/// # Errors
+/// The kernel's.
+pub fn count_backlog(listener: BorrowedFd) -> io::Result<usize> {
+    // SAFETY: all-zero is a valid `tcp_info`: it holds integers only.
+    let mut info: libc::tcp_info = unsafe { zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as socklen_t;
+    // SAFETY: the pointer and the length are those of `info`, which outlives the call; the kernel writes no more than that length.
+    check(unsafe { libc::getsockopt(listener.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut length) })?;
+    // Of a listener that is the length of its queue.
+    Ok(info.tcpi_unacked as usize)
+}
+
 /// Waits for several sockets at once, without allocating.
 #[derive(Debug)]
 pub struct Readiness {

@@ -12,6 +12,7 @@ mod queue;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,7 @@ use mio::{Events, Interest, Poll, Token};
 use crate::counters::{Counter, WorkerCounters};
 use crate::log;
 use crate::responder::Responder;
+use crate::sys;
 use connection::{Buffers, Connection, Progress, Watched};
 use queue::IdleQueue;
 
@@ -56,7 +58,7 @@ const EVENTS: usize = 256;
 #[derive(Debug)]
 pub struct TcpServer {
     poll: Poll,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     responder: Responder,
     counters: Arc<WorkerCounters>,
     stop: Arc<AtomicBool>,
@@ -68,7 +70,21 @@ pub struct TcpServer {
     held_bytes: usize,
     /// Connections that have more to do than one turn allows.
     again: VecDeque<usize>,
-    accept_again: bool,
+}
+
+/// A socket that connections come to.
+#[derive(Debug)]
+struct Listener {
+    socket: TcpListener,
+    /// Connections wait to be accepted.
+    has_backlog: bool,
+}
+
+impl Listener {
+    /// How many wait to be accepted; `None` when nobody does, and on a system that does not count.
+    fn count_backlog(&self) -> Option<usize> {
+        sys::count_backlog(self.socket.as_fd()).ok().filter(|count| *count > 0)
+    }
 }
 
 impl TcpServer {
@@ -77,14 +93,15 @@ impl TcpServer {
     /// # Errors
     /// The kernel's.
     pub fn new(
-        mut listeners: Vec<TcpListener>,
+        listeners: Vec<TcpListener>,
         responder: Responder,
         counters: Arc<WorkerCounters>,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
+        let mut listeners: Vec<_> = listeners.into_iter().map(|socket| Listener { socket, has_backlog: false }).collect();
         for (index, listener) in listeners.iter_mut().enumerate() {
-            poll.registry().register(listener, Token(index), Interest::READABLE)?;
+            poll.registry().register(&mut listener.socket, Token(index), Interest::READABLE)?;
         }
         Ok(Self {
             poll,
@@ -99,7 +116,6 @@ impl TcpServer {
             per_address: HashMap::new(),
             held_bytes: 0,
             again: VecDeque::new(),
-            accept_again: false,
         })
     }
 
@@ -128,9 +144,7 @@ impl TcpServer {
             // Also when nothing arrived: an idle thread must not hold on to an old view.
             self.responder.refresh();
             let now = Instant::now();
-            for event in &events {
-                self.handle(event, now);
-            }
+            self.handle_events(&events, now);
             self.take_turns(now);
             self.close_idle(now);
         }
@@ -141,27 +155,35 @@ impl TcpServer {
     fn next_timeout(&self, now: Instant) -> Duration {
         /// An old view is let go of within this.
         const LONGEST: Duration = Duration::from_millis(500);
-        if !self.again.is_empty() || self.accept_again {
+        if !self.again.is_empty() || self.has_backlog() {
             return Duration::ZERO;
         }
         self.idle.oldest().map_or(LONGEST, |(_, since)| (since + IDLE_TIMEOUT).saturating_duration_since(now).min(LONGEST))
     }
 
-    fn handle(&mut self, event: &Event, now: Instant) {
-        let token = event.token().0;
-        match token.checked_sub(self.listeners.len() + 1) {
-            Some(slot) => {
-                if event.is_read_closed()
-                    && let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut)
-                {
-                    connection.is_half_closed = true;
-                }
-                self.serve(slot, now);
-                self.watch(slot);
+    /// Who is new is answered before who is gone is closed: the one waits for it, the other does not.
+    fn handle_events(&mut self, events: &Events, now: Instant) {
+        for event in events {
+            if let Some(listener) = self.listeners.get_mut(event.token().0) {
+                listener.has_backlog = true;
             }
-            None if token < self.listeners.len() => self.accept(token, now),
-            None => {}
         }
+        self.accept_waiting(now);
+        for event in events {
+            self.handle_connection(event, now);
+        }
+    }
+
+    /// The event may be of a connection whose place another has taken just now: that costs the other a read that finds nothing.
+    fn handle_connection(&mut self, event: &Event, now: Instant) {
+        let Some(slot) = event.token().0.checked_sub(self.listeners.len() + 1) else { return };
+        if event.is_read_closed()
+            && let Some(connection) = self.slots.get_mut(slot).and_then(Option::as_mut)
+        {
+            connection.is_half_closed = true;
+        }
+        self.serve(slot, now);
+        self.watch(slot);
     }
 
     fn take_turns(&mut self, now: Instant) {
@@ -173,26 +195,41 @@ impl TcpServer {
                 self.watch(slot);
             }
         }
-        if std::mem::take(&mut self.accept_again) {
-            (0..self.listeners.len()).for_each(|listener| self.accept(listener, now));
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.has_backlog)
+    }
+
+    fn accept_waiting(&mut self, now: Instant) {
+        for listener in 0..self.listeners.len() {
+            if self.listeners[listener].has_backlog {
+                self.listeners[listener].has_backlog = self.accept(listener, now);
+            }
         }
     }
 
-    fn accept(&mut self, listener: usize, now: Instant) {
-        for _ in 0..ACCEPT_AT_ONCE {
-            match self.listeners[listener].accept() {
+    /// Takes what waits at a listener, up to `ACCEPT_AT_ONCE`; whether more is there.
+    ///
+    /// The kernel makes a socket and a file before it sees that nobody waits, so it is asked how many do, and only they are accepted: who comes after
+    /// that makes a new event.
+    fn accept(&mut self, listener: usize, now: Instant) -> bool {
+        // Somebody is there, or there would be no event: a system that does not count is asked until it has nobody.
+        let waiting = self.listeners[listener].count_backlog().unwrap_or(usize::MAX);
+        for _ in 0..waiting.min(ACCEPT_AT_ONCE) {
+            match self.listeners[listener].socket.accept() {
                 Ok((stream, peer)) => self.open(stream, peer, now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     // Out of descriptors or memory: make room, and try again when somebody has gone.
                     log::warning("a TCP connection could not be accepted", &[("error", &error)]);
                     self.evict_oldest(None);
-                    return;
+                    return false;
                 }
             }
         }
-        self.accept_again = true;
+        waiting > ACCEPT_AT_ONCE
     }
 
     fn open(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) {
@@ -321,15 +358,15 @@ impl TcpServer {
     fn say_farewell(&mut self, longest: Duration) {
         let end = Instant::now() + longest;
         let mut events = Events::with_capacity(EVENTS);
-        self.accept_again = true;
         loop {
             let now = Instant::now();
             self.responder.refresh();
             // Those that are let in take the place of those that have their answers: a whole backlog is more than we have open at a time.
             self.take_turns(now);
-            if !self.accept_again {
-                self.listeners.clear();
-            }
+            self.listeners.iter_mut().for_each(|listener| listener.has_backlog = true);
+            self.accept_waiting(now);
+            // Who has come meanwhile makes an event, and is let in too.
+            self.listeners.retain(|listener| listener.has_backlog || listener.count_backlog().is_some());
             let open: Vec<usize> = self.idle.iter().collect();
             for slot in open {
                 self.serve(slot, now);
@@ -338,7 +375,7 @@ impl TcpServer {
                 }
             }
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || (self.idle.len() == 0 && !self.accept_again) {
+            if left.is_zero() || (self.idle.len() == 0 && self.listeners.is_empty()) {
                 return;
             }
             let _ = self.poll.poll(&mut events, Some(self.next_timeout(now).min(left).min(ON_ITS_WAY)));

@@ -35,13 +35,27 @@ fn assert_answered(client: &mut StdStream, what: &str) {
     assert_eq!((reply[..4].to_vec(), reply[5] & 15), (vec![0, 0x21, 0, 9], 5), "{what}: the answer to its query, REFUSED");
 }
 
-/// How many connections to `port` have a whole query in the kernel that nobody has read.
-fn queries_unread(port: u16) -> usize {
-    let (here, established) = (format!(":{port:04X}"), "01");
-    let unread = format!(":{:08X}", QUERY.len());
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    columns.filter(|column| column[1].ends_with(&here) && column[3] == established && column[4].ends_with(&unread)).count()
+/// The states of /proc/net/tcp.
+const ESTABLISHED: &str = "01";
+const CLOSE_WAIT: &str = "08";
+/// What the end of the peer's bytes counts as among those that nobody has read.
+const END_OF_STREAM: usize = 1;
+
+/// Waits until the kernel has `count` connections to `addr` in such a state, each with so many bytes that nobody has read.
+fn await_kernel(addr: SocketAddr, state: &str, unread: usize, count: usize) {
+    let (here, unread) = (format!(":{:04X}", addr.port()), format!(":{unread:08X}"));
+    let end = Instant::now() + LONGEST_WAIT;
+    loop {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let columns = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let is_so = |column: &Vec<&str>| column[1].ends_with(&here) && column[3] == state && column[4].ends_with(&unread);
+        let found = columns.filter(is_so).count();
+        if found >= count {
+            return;
+        }
+        assert!(Instant::now() < end, "the kernel has {found} of {count}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// One round of events, which must come.
@@ -49,9 +63,7 @@ fn handle_events(server: &mut TcpServer) {
     let mut events = Events::with_capacity(EVENTS);
     server.poll.poll(&mut events, Some(LONGEST_WAIT)).unwrap();
     assert!(!events.is_empty());
-    for event in &events {
-        server.handle(event, Instant::now());
-    }
+    server.handle_events(&events, Instant::now());
 }
 
 #[test]
@@ -61,11 +73,7 @@ fn a_backlog_of_several_turns_is_answered_before_the_end() {
     for client in &mut clients {
         client.write_all(QUERY).unwrap();
     }
-    let end = Instant::now() + LONGEST_WAIT;
-    while queries_unread(addr.port()) < CLIENTS {
-        assert!(Instant::now() < end, "the kernel has {} queries", queries_unread(addr.port()));
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    await_kernel(addr, ESTABLISHED, QUERY.len(), CLIENTS);
     // A busy machine may keep this thread from running for longer than `FAREWELL`.
     server.say_farewell(LONGEST_WAIT);
     drop(server);
@@ -87,4 +95,41 @@ fn a_connection_without_a_query_is_done_with_once_none_can_be_on_its_way() {
     handle_events(&mut server);
     assert_answered(&mut client, "the client");
     assert!(is_done_at(&server, accepted));
+}
+
+#[test]
+fn who_is_new_is_answered_before_who_is_gone_is_closed() {
+    let (mut server, addr) = server();
+    let mut gone = connect(addr);
+    gone.write_all(QUERY).unwrap();
+    await_kernel(addr, ESTABLISHED, QUERY.len(), 1);
+    handle_events(&mut server);
+    assert_answered(&mut gone, "the first client");
+    drop(gone);
+    let mut new = connect(addr);
+    new.write_all(QUERY).unwrap();
+    await_kernel(addr, CLOSE_WAIT, END_OF_STREAM, 1);
+    await_kernel(addr, ESTABLISHED, QUERY.len(), 1);
+    handle_events(&mut server);
+    assert_answered(&mut new, "the second client");
+    // The first still had its place when the second was given one.
+    assert!(server.connection(0).is_none());
+    assert!(server.connection(1).is_some());
+}
+
+#[test]
+fn no_more_are_accepted_than_wait() {
+    let (mut server, addr) = server();
+    let listener = |server: &TcpServer| server.listeners[0].count_backlog();
+    assert_eq!(listener(&server), None);
+    let clients: Vec<StdStream> = (0..=ACCEPT_AT_ONCE).map(|_| connect(addr)).collect();
+    let end = Instant::now() + LONGEST_WAIT;
+    while listener(&server) != Some(clients.len()) {
+        assert!(Instant::now() < end, "{:?} wait", listener(&server));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    handle_events(&mut server);
+    assert_eq!((listener(&server), server.has_backlog()), (Some(1), true));
+    server.accept_waiting(Instant::now());
+    assert_eq!((listener(&server), server.has_backlog()), (None, false));
 }
