@@ -94,7 +94,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-class _Connection(aiosqlite.Connection):
+class SqliteConnection(aiosqlite.Connection):
     """A connection whose statements are one trip each.
 
     It also lets go of its lock when it is closed in the middle of a transaction: SQLite keeps a connection with an open statement, and its
@@ -176,7 +176,7 @@ class _Cursor:
 
     arraysize = 1
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
         self._ran: _Ran | None = None
 
@@ -240,7 +240,7 @@ async def _connect(path: Path, lock_s: float) -> aiosqlite.Connection:
     The driver's own transaction control is switched off, because it begins late and not IMMEDIATE.
     """
     uri = f"file:{quote(str(path))}?mode=rw"
-    connection = _Connection(lambda: sqlite3.connect(uri, uri=True, timeout=lock_s, isolation_level=None), _CHUNK)
+    connection = SqliteConnection(lambda: sqlite3.connect(uri, uri=True, timeout=lock_s, isolation_level=None), _CHUNK)
     thread = connection._thread
     thread.daemon = True  # a disk that hangs must not keep the process
     try:

@@ -8,8 +8,10 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -18,6 +20,7 @@ from geodns.errors import DatabaseUnavailable
 from geodns.store import audit, history, migrate
 from geodns.store.audit import Actor
 from geodns.store.database import Database, Dialect
+from geodns.store.sqlite import SqliteConnection
 from tests.support.databases import PostgresCluster, opened
 
 ACTOR = Actor("test")
@@ -384,4 +387,40 @@ async def test_commits_are_synced(sqlite_database: tuple[Database, Path]) -> Non
     async with database.read() as session:
         pragmas = [await session.scalar(sa.text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")]
     assert pragmas == ["wal", 2, 1]
+    await database.close()
+
+
+async def test_statement_on_sqlite_is_one_trip_to_its_thread(
+    sqlite_database: tuple[Database, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, _ = sqlite_database
+    await revision_of(database)  # with the connection's own settings
+    trips: list[str] = []
+    call = SqliteConnection.call
+
+    async def counted(connection: SqliteConnection, function: Callable[..., Any], *arguments: Any) -> Any:
+        trips.append(function.__name__)
+        return await call(connection, function, *arguments)
+
+    monkeypatch.setattr(SqliteConnection, "call", counted)
+    await revision_of(database)
+    assert trips == ["_run", "_run", "rollback"], "the schema and the beginning, the head, the end"
+    trips.clear()
+    await take_revision(database)
+    assert trips == ["_run", "_run", "_run", "commit"], "the schema and the beginning, the head, its row in the history, the end"
+    await database.close()
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 5000])
+async def test_long_results_on_sqlite_come_whole_and_in_order(sqlite_database: tuple[Database, Path], count: int) -> None:
+    database, _ = sqlite_database
+    numbers = sa.text("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x <= :count) SELECT x FROM c WHERE x <= :count")
+    async with database.read() as session:
+        whole = [row.x for row in await session.rows(numbers, {"count": count})]
+        async with aclosing(session.batches(numbers, 100, {"count": count})) as batches:
+            pieces = [[row.x for row in batch] async for batch in batches]
+        first = await session.row(numbers, {"count": count})
+    assert whole == [number for piece in pieces for number in piece] == list(range(1, count + 1))
+    assert all(len(piece) == 100 for piece in pieces[:-1])
+    assert (None if first is None else first.x) == (1 if count else None)
     await database.close()

@@ -311,6 +311,22 @@ class Statements:
 BIG = ("rrsets", "value_ids", "rrset_changes")
 
 
+async def test_single_upsert_asks_few_questions(database: Database) -> None:
+    """What a write costs is the number of its statements, far more than what any of them finds."""
+    at = await create(database, a("www"))
+    with Statements(database) as statements:
+        await change(database, upsert(a("www", "192.0.2.9")))
+    written = len(statements.seen)
+    assert written <= 13, statements.seen
+    with Statements(database) as statements:
+        async with database.read() as session:
+            assert not await history.may_change_steering(session, at.revision)
+            changed = await history.changed_owners_since(session, at.revision, limit=1000)
+            assert changed is not None
+            assert [there async for batch in records.owner_batches(session, changed.owners) for there in batch]
+    assert len(statements.seen) <= 6, statements.seen
+
+
 async def test_single_upsert_never_scans_a_zone(database: Database) -> None:
     """Every statement of a small change, and of what follows it, finds its rows in the big tables by an index."""
     hosts = [steered(f"s{index}", all=("192.0.2.10",)) for index in range(500)]
