@@ -1,28 +1,31 @@
-//! The one answer function: a request's bytes in, a reply's bytes out, for UDP, TCP and `explain` alike. This file holds the frame of an answer:
-//! what is dropped, what is refused, EDNS, and what is done when a reply does not fit. What the zones say is `resolve`'s business.
+//! The one answer function: a request's bytes in, a reply's bytes out, for UDP, TCP and `explain` alike. It has two steps, so that a batch of requests can take the first
+//! together: `prepare` and `complete`. This file holds the frame of an answer: what is refused, EDNS, and what is done when a reply does not
+//! fit. What the zones say is `resolve`'s business.
 //!
 //! ```text
-//!   Request::read -> admit -> resolve (find_zone, match_name, decide ...) -> OPT -> header
+//!   prepare:  Request::read_in_place -> admit -> find_zone
+//!   complete: resolve (match_name, decide ...) -> OPT -> header
 //! ```
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use geodns_wire::edns::{ClientSubnet, Edns};
-use geodns_wire::request::{Question, Request, Unanswerable};
+use geodns_wire::request::{Question, Request};
 use geodns_wire::writer::{Full, NameTable, OptReply, Outline, Writer};
-use geodns_wire::{Opcode, Rcode};
+use geodns_wire::{NameKey, Opcode, Rcode};
 
-use crate::admit::{Admission, Refusal, admit};
-use crate::ahead;
-use crate::client::{MAPPED_BITS, believed_subnet, client_of, is_mapped, unmapped};
+use crate::admit::Refusal;
+use crate::client::{MAPPED_BITS, is_mapped, unmapped};
 use crate::cookie::answer_cookie;
 use crate::path::PathTrace;
+use crate::prepared::Task;
 use crate::resolve::{Finding, Resolver, Workspace};
 use crate::rng::Rng;
 use crate::steer::NoTrace;
 use crate::view::{Options, View};
 
-pub use crate::ahead::MOST_READ_AHEAD;
+pub use crate::ahead::{MOST_READ_AHEAD, is_worth_it as is_worth_reading_ahead, read_ahead};
+pub use crate::prepared::{DropReason, Prepared};
 
 /// RFC 1035 §4.2.1: what every client takes over UDP.
 const MIN_UDP_PAYLOAD: u16 = 512;
@@ -52,19 +55,6 @@ pub enum Outcome {
     Reply { length: usize, facts: Facts },
     /// Send nothing.
     Drop(DropReason),
-}
-
-/// Why nothing is sent; each has its counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DropReason {
-    /// Fewer octets than a header.
-    Short,
-    /// QR is set.
-    Response,
-    /// No client has port 0: whoever would get the answer did not ask.
-    SourcePortZero,
-    /// The caller's buffer cannot hold a header.
-    NoBuffer,
 }
 
 /// What counters and the limiter of rates want to know of a reply.
@@ -97,30 +87,45 @@ pub enum CookieState {
 /// A worker's memory for answering, made once: no query allocates.
 #[derive(Debug)]
 pub struct Scratch {
+    /// One for each request that is prepared and not yet completed.
+    pub keys: Box<[NameKey]>,
+    pub desk: Desk,
+}
+
+/// What `complete` works with, for one query at a time.
+#[derive(Debug)]
+pub struct Desk {
     names: NameTable,
     work: Workspace,
 }
 
 impl Scratch {
+    /// Room for a batch.
+    pub fn new() -> Self {
+        Self { keys: vec![NameKey::new(); MOST_READ_AHEAD].into_boxed_slice(), desk: Desk::new() }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Desk {
+    /// Without room for choices, which `fit` makes.
+    pub fn new() -> Self {
+        Self { names: NameTable::new(), work: Workspace::new() }
+    }
+
     /// Makes room for the largest choice that answers from `view` make. To be called when a worker takes a new view over, so that no query
     /// allocates.
     pub fn fit(&mut self, view: &View) {
         self.work.picked.reserve(view.tables.largest_choice());
     }
-
-    /// Fetches what the answers to a batch of requests will read, and says for how many a steered rrset was found. To be called before the first of them is
-    /// answered; no answer depends on it.
-    pub fn read_ahead<'m>(&mut self, view: &View, requests: impl Iterator<Item = (SocketAddr, &'m [u8])>) -> usize {
-        ahead::read_ahead(view, requests, &mut self.work.key)
-    }
-
-    /// Room for one query at a time.
-    pub fn new() -> Self {
-        Self { names: NameTable::new(), work: Workspace::new() }
-    }
 }
 
-impl Default for Scratch {
+impl Default for Desk {
     fn default() -> Self {
         Self::new()
     }
@@ -141,26 +146,34 @@ pub fn answer_traced<T: PathTrace>(
     reply: &mut [u8],
     trace: &mut T,
 ) -> Outcome {
-    if arrival.source.port() == 0 {
-        return Outcome::Drop(DropReason::SourcePortZero);
+    let Scratch { keys, desk } = scratch;
+    let Some(key) = keys.first_mut() else { return Outcome::Drop(DropReason::NoBuffer) };
+    let mut prepared = Prepared::empty();
+    match prepared.prepare(view, request, arrival.source, key) {
+        Ok(()) => complete(view, &mut prepared, arrival, rng, desk, reply, trace),
+        Err(reason) => Outcome::Drop(reason),
     }
-    // Looked at where it lies: requests and drafts are large enough for a move to be seen in a profile.
-    let read = Request::read(request);
-    let request = match &read {
-        Ok(request) => request,
-        Err(Unanswerable::Short) => return Outcome::Drop(DropReason::Short),
-        Err(Unanswerable::Response) => return Outcome::Drop(DropReason::Response),
-    };
-    let sender = unmapped(arrival.source.ip());
-    let edns = EdnsAnswer::new(&view.options, request.edns.as_ref(), arrival, sender);
+}
+
+/// Writes the reply to a request that was prepared with the same view; once, because the search leaves its key elsewhere.
+pub fn complete<T: PathTrace>(
+    view: &View,
+    prepared: &mut Prepared<'_, '_, '_>,
+    arrival: &Arrival,
+    rng: &mut impl Rng,
+    desk: &mut Desk,
+    reply: &mut [u8],
+    trace: &mut T,
+) -> Outcome {
+    let Prepared { request, task, .. } = prepared;
+    let edns = EdnsAnswer::new(&view.options, request.edns.as_ref(), prepared.subnet, arrival);
     let limit = reply_limit(&view.options, request.edns.as_ref(), arrival.transport);
-    let mut draft = Draft::new(reply, limit, &mut scratch.names, request, edns);
-    match admit(&view.options, request, sender) {
-        Admission::Refusal(refusal) => draft.refuse(refusal),
-        Admission::CookieOnly => {}
-        Admission::Question(question) => {
-            let client = client_of(draft.edns.subnet.as_ref(), sender);
-            let mut resolver = Resolver::new(view, &question, client, rng, trace, &mut scratch.work, &mut draft.writer);
+    let mut draft = Draft::new(reply, limit, &mut desk.names, request, edns);
+    match task {
+        Task::Refuse(refusal) => draft.refuse(*refusal),
+        Task::CookieOnly => {}
+        Task::Search(search) => {
+            let mut resolver = Resolver::new(view, search.borrowed(), rng, trace, &mut desk.work, &mut draft.writer);
             let finding = resolver.resolve(draft.question_at);
             draft.take_over(finding);
         }
@@ -270,10 +283,10 @@ struct EdnsAnswer<'e> {
 }
 
 impl<'e> EdnsAnswer<'e> {
-    fn new(options: &'e Options, edns: Option<&Edns<'e>>, arrival: &Arrival, sender: IpAddr) -> Self {
+    fn new(options: &'e Options, edns: Option<&Edns<'e>>, subnet: Option<ClientSubnet<'e>>, arrival: &Arrival) -> Self {
         let Some(edns) = edns else { return Self { reply: None, subnet: None, cookie: CookieState::Absent } };
-        let subnet = believed_subnet(&options.client_subnets, edns, sender);
-        let cookie = edns.cookie.and_then(|cookie| answer_cookie(&options.cookie_secrets, &cookie, sender, arrival.now_s));
+        let cookie =
+            edns.cookie.and_then(|cookie| answer_cookie(&options.cookie_secrets, &cookie, unmapped(arrival.source.ip()), arrival.now_s));
         let keepalive = match arrival.transport {
             Transport::Tcp if edns.keepalive && options.tcp_keepalive > 0 => Some(options.tcp_keepalive),
             Transport::Tcp | Transport::Udp => None, // RFC 7828 §3.2.1: ignored over UDP

@@ -16,6 +16,7 @@ pub mod explain;
 pub mod location;
 pub mod lookup;
 pub mod path;
+mod prepared;
 pub mod refused;
 pub mod resolve;
 pub mod rng;

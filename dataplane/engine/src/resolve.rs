@@ -7,14 +7,14 @@
 //!
 //! Positive answers carry no NS records in the authority section, and additional data only where the client will ask for it next: a small reply is the better service.
 
-use geodns_wire::request::Question;
 use geodns_wire::writer::{Fields, Full, Mark, NameAt, Section, Writer, Written};
 use geodns_wire::{Name, NameBuf, NameKey, Rcode, rtype};
 
 use crate::additional::Additional;
 use crate::admit::Refusal;
-use crate::lookup::{Match, find_zone, match_name};
+use crate::lookup::{Match, match_name};
 use crate::path::{PathStep, PathTrace};
+use crate::prepared::Search;
 use crate::rng::Rng;
 use crate::steer::{self, Client, Decision, Picked, SteerOutcome, Steered};
 use crate::view::View;
@@ -30,8 +30,6 @@ const ANY_TTL: u32 = 3600;
 /// Reused memory of a search.
 #[derive(Debug)]
 pub struct Workspace {
-    /// The name that is looked for.
-    pub key: NameKey,
     /// A host of the additional section.
     pub target_key: NameKey,
     /// A name made from a DNAME.
@@ -47,20 +45,12 @@ impl Workspace {
     /// Memory for one search at a time.
     pub fn new() -> Self {
         Self {
-            key: NameKey::new(),
             target_key: NameKey::new(),
             target: NameBuf::root(),
             picked: Picked::new(),
             visited: Visited::default(),
             substituted: Visited::default(),
         }
-    }
-}
-
-impl Workspace {
-    /// Notes the name that is looked for; false when it was looked for before or the chain is too long.
-    fn note_name(&mut self) -> bool {
-        self.visited.note(self.key.hash(self.key.labels()))
     }
 }
 
@@ -87,21 +77,23 @@ pub struct Finding {
 enum Step {
     /// Nothing more to do.
     Done(Rcode),
-    /// The workspace's key is the target of a CNAME now.
+    /// The key is the target of a CNAME now.
     Follow,
 }
 
 /// One search.
 pub struct Resolver<'s, 'b, R, T> {
     view: &'s View,
+    /// The name that is looked for, first the question's.
+    key: &'s mut NameKey,
     qtype: u16,
     client: Client,
+    /// The zone that speaks for the question's name.
+    first_zone: Option<&'s Zone>,
     rng: &'s mut R,
     trace: &'s mut T,
     work: &'s mut Workspace,
     writer: &'s mut Writer<'b>,
-    /// The zone of the question's name.
-    home: Option<&'s Zone>,
     /// Behind the CNAME with which the chain has led out of it, into another zone of ours.
     left_home: Option<Mark>,
     /// Where the name that is looked for stands in the reply.
@@ -112,35 +104,21 @@ pub struct Resolver<'s, 'b, R, T> {
 }
 
 impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
-    /// A search for `question`, to be written behind what `writer` has.
+    /// A search, to be written behind what `writer` has.
     pub fn new(
         view: &'s View,
-        question: &Question<'_>,
-        client: Client,
+        search: Search<'s, 's>,
         rng: &'s mut R,
         trace: &'s mut T,
         work: &'s mut Workspace,
         writer: &'s mut Writer<'b>,
     ) -> Self {
-        work.key.set(question.qname, view.zones.seed());
+        let Search { key, qtype, client, zone } = search;
         work.visited.count = 0;
         work.substituted.count = 0;
         let finding = Finding { rcode: Rcode::NoError, authoritative: false, truncated: false, scope: 0, steered: false, refusal: None };
         let complete = writer.mark();
-        Self {
-            complete,
-            view,
-            qtype: question.qtype,
-            client,
-            rng,
-            trace,
-            work,
-            writer,
-            home: None,
-            left_home: None,
-            owner_at: None,
-            finding,
-        }
+        Self { complete, view, key, qtype, client, first_zone: zone, rng, trace, work, writer, left_home: None, owner_at: None, finding }
     }
 
     /// Searches; the question's name stands at `question_at`. An rrset that does not fit is left out wholly and the reply is marked TC: half an
@@ -163,7 +141,7 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
     }
 
     fn follow_chain(&mut self) -> Result<Rcode, Full> {
-        while self.work.note_name() {
+        while self.work.visited.note(self.key.hash(self.key.labels())) {
             self.complete = self.writer.mark();
             match self.step()? {
                 Step::Done(rcode) => return Ok(rcode),
@@ -177,12 +155,12 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
 
     fn step(&mut self) -> Result<Step, Full> {
         let zone = self.find_zone();
-        self.trace.step(PathStep::Search { name: self.work.key.name(), zone: zone.map(Zone::apex) });
+        self.trace.step(PathStep::Search { name: self.key.name(), zone: zone.map(Zone::apex) });
         let Some(zone) = zone else { return Ok(self.leave_our_zones()) };
-        if !std::ptr::eq(*self.home.get_or_insert(zone), zone) {
+        if self.first_zone.is_some_and(|home| !std::ptr::eq(home, zone)) {
             self.left_home.get_or_insert(self.complete);
         }
-        match match_name(zone, &self.work.key, self.qtype) {
+        match match_name(zone, self.key, self.qtype) {
             Match::Exact(node) => {
                 self.trace.step(PathStep::Exact { rrsets: node.rrset_count() });
                 self.answer_from(zone, &node)
@@ -200,18 +178,18 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
         }
     }
 
-    /// The parent's side of a cut speaks for the DS of the name asked; a CNAME's target is looked up where the chain has come to.
+    /// A CNAME's target is looked up where the chain has come to, for a DS too.
     fn find_zone(&self) -> Option<&'s Zone> {
-        let zones = &self.view.zones;
-        match self.work.visited.count {
-            0 | 1 => find_zone(zones, &self.work.key, self.qtype),
-            _ => zones.nearest(&self.work.key, self.work.key.labels()),
-        }
+        if self.is_at_question() { self.first_zone } else { self.view.zones.nearest(self.key, self.key.labels()) }
+    }
+
+    fn is_at_question(&self) -> bool {
+        self.work.visited.count <= 1
     }
 
     /// The question lies in no zone of ours, or a CNAME has led out of them.
     fn leave_our_zones(&mut self) -> Step {
-        self.finding.refusal = (self.work.visited.count <= 1).then_some(Refusal::NoZone);
+        self.finding.refusal = self.is_at_question().then_some(Refusal::NoZone);
         Step::Done(Rcode::NoError)
     }
 
@@ -278,13 +256,13 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
         }
         let mut target = None;
         for rdata in self.work.picked.rdatas(steered) {
-            let owner = (self.work.key.name(), self.owner_at);
+            let owner = (self.key.name(), self.owner_at);
             let written = self.writer.put_record(Section::Answer, owner, Fields::new(rtype, decision.ttl), rdata)?;
             self.owner_at = written.owner;
             target = Name::from_wire(rdata).ok().filter(|_| rtype == rtype::CNAME).map(|name| (name, written.rdata_name));
         }
         if let Some((name, at)) = target {
-            self.work.key.set(name, self.view.zones.seed());
+            self.key.set(name, self.view.zones.seed());
             self.owner_at = at;
         }
         Ok(None)
@@ -306,7 +284,7 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
             return Ok(Step::Done(Rcode::ServFail));
         };
         let Some(rdata) = rdatas.into_iter().next() else { return Ok(Step::Done(Rcode::ServFail)) };
-        let Workspace { key, target, substituted, .. } = &mut *self.work;
+        let (key, Workspace { target, substituted, .. }) = (&mut *self.key, &mut *self.work);
         self.trace.step(PathStep::Dname { owner: key.suffix(labels) });
         // A chain may pass the same DNAME twice; a message holds a record once.
         if substituted.note(key.hash(labels)) {
@@ -330,13 +308,13 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
     /// Step 3b: a referral. Not authoritative, unless CNAMEs of ours lead here: AA speaks for the first owner name (RFC 1035 §4.1.1).
     fn refer(&mut self, zone: &Zone, cut: &Node<'_>, labels: usize) -> Result<Step, Full> {
         let Some(Rrset { ttl, data: RrsetView::Static(rdatas), .. }) = cut.rrset(rtype::NS) else { return Ok(Step::Done(Rcode::ServFail)) };
-        self.trace.step(PathStep::Delegation { cut: self.work.key.suffix(labels) });
+        self.trace.step(PathStep::Delegation { cut: self.key.suffix(labels) });
         if let Some(border) = self.left_home {
             self.writer.rewind(border);
             return Ok(Step::Done(Rcode::NoError));
         }
         let mut owner_at = self.suffix_at(labels);
-        let Workspace { key, target_key, .. } = &mut *self.work;
+        let (key, Workspace { target_key, .. }) = (&mut *self.key, &mut *self.work);
         for rdata in rdatas {
             let owner = (key.suffix(labels), owner_at);
             owner_at = self.writer.put_record(Section::Authority, owner, Fields::new(rtype::NS, ttl), rdata)?.owner;
@@ -366,7 +344,7 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
         match (self.suffix_at(zone.labels()), &soa.template) {
             (Some(at), Some(template)) => self.writer.put_soa(at, template, ttl)?,
             (at, _) => {
-                let owner = (self.work.key.suffix(zone.labels()), at);
+                let owner = (self.key.suffix(zone.labels()), at);
                 self.writer.put_record(Section::Authority, owner, Fields::new(rtype::SOA, ttl), &soa.rdata)?;
             }
         }
@@ -376,25 +354,24 @@ impl<'s, 'b, R: Rng, T: PathTrace> Resolver<'s, 'b, R, T> {
     /// Where the last `labels` labels of the name stand, while it is the question's.
     #[inline]
     fn suffix_at(&self, labels: usize) -> Option<NameAt> {
-        let is_question = self.work.visited.count == 1 && labels > 0;
-        if is_question { NameAt::in_question(self.work.key.start(labels)) } else { None }
+        if self.is_at_question() && labels > 0 { NameAt::in_question(self.key.start(labels)) } else { None }
     }
 
     #[inline]
     fn put(&mut self, section: Section, fields: Fields, rdata: &[u8]) -> Result<Written, Full> {
-        let written = self.writer.put_record(section, (self.work.key.name(), self.owner_at), fields, rdata)?;
+        let written = self.writer.put_record(section, (self.key.name(), self.owner_at), fields, rdata)?;
         self.owner_at = written.owner;
         Ok(written)
     }
 
     fn look_for(&mut self, target: &[u8], at: Option<NameAt>) {
-        self.work.key.set(Name::from_wire(target).unwrap_or(Name::ROOT), self.view.zones.seed());
+        self.key.set(Name::from_wire(target).unwrap_or(Name::ROOT), self.view.zones.seed());
         self.owner_at = at;
     }
 
     fn put_additional(&mut self, zone: &Zone, rtype: u16, rdatas: Rdatas<'_>) {
         if matches!(rtype, rtype::NS | rtype::MX | rtype::SRV | rtype::SVCB | rtype::HTTPS) {
-            let Workspace { key, target_key, .. } = &mut *self.work;
+            let (key, Workspace { target_key, .. }) = (&mut *self.key, &mut *self.work);
             Additional::new(zone, self.view.zones.seed(), target_key, self.writer).put_hosts(rtype, rdatas, key);
         }
     }

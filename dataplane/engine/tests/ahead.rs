@@ -1,4 +1,5 @@
-//! Reading ahead changes no answer, whatever the requests of a batch are; it is done where much is served, for what is taken to the zones, and fetches what the answer reads.
+//! Preparing a batch and reading ahead for it changes no answer, whatever its requests are; it is worth it where much is served, is done for what is taken to the zones, and fetches
+//! what the answer reads.
 
 mod support;
 
@@ -6,21 +7,34 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use geodns_engine::acl::NetworkSet;
-use geodns_engine::answer::{Arrival, MOST_READ_AHEAD, Outcome, Scratch, Transport, answer};
+use geodns_engine::answer::{
+    Arrival, MOST_READ_AHEAD, Outcome, Prepared, Scratch, Transport, answer, complete, is_worth_reading_ahead, read_ahead,
+};
 use geodns_engine::location::{Country, Location, LocationSet, LocationTableBuilder, NamedTable};
+use geodns_engine::refused::Refused;
 use geodns_engine::rng::FastRng;
 use geodns_engine::spec::{Change, Prefix, RrsetData, RrsetSpec, RuleSpec};
+use geodns_engine::steer::{NoTrace, SteeringEditor};
 use geodns_engine::view::View;
-use geodns_engine::zones::RrsetView;
+use geodns_engine::zones::{RrsetView, ZoneSet};
 use geodns_wire::{Name, NameKey, rtype};
-use support::{MANY_STEERED, Server, add_opt, many_names, name, request, steering};
+use support::{MANY_STEERED, Server, add_opt, changes, many_names, name, request, steering};
 
 const CLIENT: &str = "192.0.2.53:5353";
 
 /// For how many of `batch` a steered rrset is found.
-fn read_ahead(view: &View, source: &str, batch: &[Vec<u8>]) -> usize {
+fn count_found(view: &View, source: &str, batch: &[Vec<u8>]) -> usize {
     let source = source.parse().unwrap();
-    Scratch::new().read_ahead(view, batch.iter().map(|request| (source, request.as_slice())))
+    let mut keys = vec![NameKey::default(); batch.len()];
+    let prepared: Vec<Prepared<'_, '_, '_>> = batch
+        .iter()
+        .zip(&mut keys)
+        .filter_map(|(request, key)| {
+            let mut prepared = Prepared::empty();
+            prepared.prepare(view, request, source, key).ok().map(|()| prepared)
+        })
+        .collect();
+    read_ahead(view, prepared.iter())
 }
 
 fn key_of(view: &View, qname: &str) -> NameKey {
@@ -49,11 +63,11 @@ fn the_node_and_the_rrset_that_answer_are_fetched() {
 }
 
 #[test]
-fn a_batch_of_a_large_zone_is_read_ahead_whole() {
+fn a_batch_is_read_ahead_whole() {
     let view = Server::new(&many_names()).view();
     let batch: Vec<_> = (0..MANY_STEERED).map(|number| request(&format!("s{number}.many.example."), "A")).collect();
     for (length, expected) in [(1, 1), (2, 2), (MOST_READ_AHEAD, MOST_READ_AHEAD), (MANY_STEERED, MOST_READ_AHEAD)] {
-        assert_eq!(read_ahead(&view, CLIENT, &batch[..length]), expected, "{length} requests");
+        assert_eq!(count_found(&view, CLIENT, &batch[..length]), expected, "{length} requests");
     }
 }
 
@@ -88,16 +102,15 @@ fn what_looks_nothing_up_is_not_read_ahead() {
         ("denied", "198.51.100.1:5353", steered()),
         ("denied, mapped", "[::ffff:198.51.100.1]:5353", steered()),
     ] {
-        assert_eq!(read_ahead(&view, source, &[request.clone(), steered()]), 0, "{why} first");
-        assert_eq!(read_ahead(&view, CLIENT, &[steered(), steered()]), 2);
+        assert_eq!(count_found(&view, source, std::slice::from_ref(&request)), 0, "{why}");
         if source == CLIENT {
-            assert_eq!(read_ahead(&view, source, &[steered(), request]), 1, "{why} behind a question");
+            assert_eq!(count_found(&view, source, &[steered(), request, steered()]), 2, "{why} among questions");
         }
     }
 }
 
-/// A small zone beside a location database of `networks` networks in two countries by turns: `geo` is steered by country, `w` by weight alone, `n` is static.
-fn beside_locations(networks: u32) -> View {
+/// A small zone beside a location database of `networks` networks in two countries by turns; `geo` is steered by country when `has_geo`, `w` by weight alone, `n` is static.
+fn beside_locations(networks: u32, has_geo: bool) -> View {
     let mut builder = LocationTableBuilder::default();
     for index in 0..networks {
         let country = Country::from_code(if index.is_multiple_of(2) { "DE" } else { "US" });
@@ -114,38 +127,71 @@ fn beside_locations(networks: u32) -> View {
     let everybody = geo.rules[0].clone();
     geo.rules.insert(0, RuleSpec { geos: vec!["EU-DE".into()], ..everybody });
     let rrsets = vec![RrsetSpec { rtype: rtype::A, ttl: 300, data: RrsetData::Steered(Box::new(geo)) }];
-    server.apply([Change::PutOwner { apex: name("example.com."), owner: name("geo.example.com."), rrsets }]).unwrap();
+    if has_geo {
+        server.apply([Change::PutOwner { apex: name("example.com."), owner: name("geo.example.com."), rrsets }]).unwrap();
+    }
     server.view()
 }
 
 #[test]
-fn a_location_database_counts_where_its_ranges_are_searched() {
-    let batch = |qname| vec![request(qname, "A"), request("geo.example.com.", "A")];
-    for (networks, qname, expected) in [
-        (16_384, "geo.example.com.", 2),
-        (16_384, "w.example.com.", 0),
-        (16_384, "n.example.com.", 0),
-        (16_384, "no.example.com.", 0),
-        (1024, "geo.example.com.", 0),
-    ] {
-        assert_eq!(read_ahead(&beside_locations(networks), CLIENT, &batch(qname)), expected, "{qname} beside {networks} networks");
+fn it_is_worth_it_among_many_names_or_ranges_to_search() {
+    for (networks, has_geo, expected) in [(16_384, true, true), (16_384, false, false), (1024, true, false)] {
+        assert_eq!(
+            is_worth_reading_ahead(&beside_locations(networks, has_geo)),
+            expected,
+            "{networks} networks, steered by them: {has_geo}"
+        );
     }
+    assert!(is_worth_reading_ahead(&Server::new(&many_names()).view()));
+}
+
+#[test]
+fn it_is_worth_it_after_a_load_and_after_single_changes_alike() {
+    let zone = many_names();
+    let mut steering = SteeringEditor::new();
+    let loaded = changes(&zone).into_iter().try_fold(ZoneSet::new(99).load(), |mut editor, change| {
+        editor.apply(change, &mut steering)?;
+        Ok::<_, Refused>(editor)
+    });
+    let loaded = loaded.unwrap().finish().unwrap();
+    assert_eq!(loaded.most_owners(), Server::new(&zone).zones.most_owners());
+    assert!(loaded.most_owners() > 9000);
 }
 
 /// The replies to a batch; `None` where there is none.
-fn answer_batch(view: &View, batch: &[Vec<u8>], is_read_ahead: bool) -> Vec<Option<Vec<u8>>> {
+fn answer_batch(view: &View, batch: &[Vec<u8>], are_together: bool) -> Vec<Option<Vec<u8>>> {
     let (mut rng, mut scratch) = (FastRng::from_seed(1), Scratch::new());
-    scratch.fit(view);
-    let arrival = Arrival { source: "192.0.2.53:5353".parse().unwrap(), transport: Transport::Udp, now_s: 1 };
-    if is_read_ahead {
-        scratch.read_ahead(view, batch.iter().map(|request| (arrival.source, request.as_slice())));
-    }
+    scratch.desk.fit(view);
+    let arrival = Arrival { source: CLIENT.parse().unwrap(), transport: Transport::Udp, now_s: 1 };
     let mut reply = vec![0; 4096];
-    let mut answer_one = |message: &Vec<u8>| match answer(view, message, &arrival, &mut rng, &mut scratch, &mut reply) {
+    let taken = |outcome: Outcome, reply: &[u8]| match outcome {
         Outcome::Reply { length, .. } => Some(reply[..length].to_vec()),
         Outcome::Drop(_) => None,
     };
-    batch.iter().map(&mut answer_one).collect()
+    if !are_together {
+        let mut answer_one = |message: &Vec<u8>| {
+            let outcome = answer(view, message, &arrival, &mut rng, &mut scratch, &mut reply);
+            taken(outcome, &reply)
+        };
+        return batch.iter().map(&mut answer_one).collect();
+    }
+    let mut replies = Vec::new();
+    for batch in batch.chunks(MOST_READ_AHEAD) {
+        let mut prepared: Vec<Prepared<'_, '_, '_>> = batch.iter().map(|_| Prepared::empty()).collect();
+        let mut readiness = Vec::new();
+        for ((prepared, key), message) in prepared.iter_mut().zip(&mut scratch.keys).zip(batch) {
+            readiness.push(prepared.prepare(view, message, arrival.source, key));
+        }
+        read_ahead(view, prepared.iter());
+        for (prepared, is_ready) in prepared.iter_mut().zip(readiness) {
+            let outcome = match is_ready {
+                Ok(()) => complete(view, prepared, &arrival, &mut rng, &mut scratch.desk, &mut reply, &mut NoTrace),
+                Err(reason) => Outcome::Drop(reason),
+            };
+            replies.push(taken(outcome, &reply));
+        }
+    }
+    replies
 }
 
 #[test]

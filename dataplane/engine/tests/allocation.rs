@@ -5,8 +5,9 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use geodns_engine::answer::{Arrival, Outcome, Scratch, Transport, answer};
+use geodns_engine::answer::{Arrival, MOST_READ_AHEAD, Outcome, Prepared, Scratch, Transport, answer, complete, read_ahead};
 use geodns_engine::rng::FastRng;
+use geodns_engine::steer::NoTrace;
 use support::{Server, add_opt, many_names, request};
 
 struct Counting;
@@ -70,10 +71,24 @@ fn answering_allocates_nothing_after_start() {
     }
     let view = Server::new(&[ZONES, &many_names()].concat()).view();
     let (mut rng, mut scratch, mut reply) = (FastRng::from_seed(1), Scratch::new(), vec![0; 4096]);
-    scratch.fit(&view);
+    scratch.desk.fit(&view);
     let before = ALLOCATIONS.with(Cell::get);
-    scratch.read_ahead(&view, messages.iter().map(|message| ("192.0.2.53:5353".parse().unwrap(), message.as_slice())));
     let mut replies = 0;
+    for batch in messages.chunks(MOST_READ_AHEAD) {
+        let arrival = Arrival { source: "192.0.2.53:5353".parse().unwrap(), transport: Transport::Udp, now_s: 1 };
+        let mut prepared = [const { Prepared::empty() }; MOST_READ_AHEAD];
+        let mut readiness = [Ok(()); MOST_READ_AHEAD];
+        for (index, (message, key)) in batch.iter().zip(&mut scratch.keys).enumerate() {
+            readiness[index] = prepared[index].prepare(&view, message, arrival.source, key);
+        }
+        read_ahead(&view, prepared.iter());
+        for (prepared, is_ready) in prepared[..batch.len()].iter_mut().zip(readiness) {
+            if is_ready.is_ok() {
+                let outcome = complete(&view, prepared, &arrival, &mut rng, &mut scratch.desk, &mut reply, &mut NoTrace);
+                replies += usize::from(matches!(outcome, Outcome::Reply { .. }));
+            }
+        }
+    }
     for message in &messages {
         for transport in [Transport::Udp, Transport::Tcp] {
             let arrival = Arrival { source: "192.0.2.53:5353".parse().unwrap(), transport, now_s: 1 };

@@ -1,6 +1,6 @@
 //! Eleven representative queries, each answered a round number of times in one function that callgrind can be told to watch: what the guard of
-//! `tests/unit/bench/test_instructions.py` counts. It opens no socket; what is counted is everything between the receive and the send of a batch: the look
-//! at the generation and the clock, the answer, the limiter and the counters.
+//! `tests/unit/bench/test_instructions.py` counts. It opens no socket; what is counted is everything between the receive and the send of a full batch: the look
+//! at the generation and the clock, the answers, the limiter and the counters.
 //!
 //! `instructions` prints one line a case, in the order in which `answer_many` is called: the name and the queries of a call. Every seed is fixed, so that
 //! two runs of one binary count alike.
@@ -22,13 +22,12 @@ use geodns_engine::spec::{
 use geodns_serve::counters::WorkerCounters;
 use geodns_serve::published::Published;
 use geodns_serve::responder::{RateClock, Responder};
+use geodns_serve::sys::{Datagram, Outbox, WIDTH};
 use geodns_wire::rtype;
 use support::{MANY_STEERED, Server, add_opt, many_names, name, request};
 
 /// Enough that what happens once a batch has its true share.
 const QUERIES: usize = 1024;
-/// Of one batch, as a busy worker sees it.
-const BATCH: usize = 32;
 /// Static names: the zone has as many pages as an ordinary one.
 const NAMES: usize = 1000;
 const SEED: u64 = 53;
@@ -40,17 +39,33 @@ const OPTION_CLIENT_SUBNET: u16 = 8;
 struct Case {
     name: &'static str,
     requests: Vec<Vec<u8>>,
-    is_limited: bool,
+    asks: Asks,
+}
+
+/// The server that a case is for.
+#[derive(Clone, Copy)]
+enum Asks {
+    /// A thousand names and a thousand networks.
+    Small,
+    /// The same, with rates limited.
+    Limited,
+    /// As many names and networks as are read ahead.
+    Large,
 }
 
 fn main() {
-    let mut server = server();
-    let mut unlimited = responder(&mut server, None);
+    let (mut small, mut large) = (server(1024, ""), server(16_384, &many_names()));
+    let mut unlimited = responder(&mut small, None);
+    let mut reading_ahead = responder(&mut large, None);
     let pace = Pace::new(100_000).expect("within MAX_RATE");
     let limits = Limits { pace, slip: 2, ipv4_prefix: 24, ipv6_prefix: 56, allow: NetworkSet::default(), dry_run: false };
-    let mut limited = responder(&mut server, Some(limits));
+    let mut limited = responder(&mut small, Some(limits));
     for case in cases() {
-        let responder = if case.is_limited { &mut limited } else { &mut unlimited };
+        let responder = match case.asks {
+            Asks::Small => &mut unlimited,
+            Asks::Limited => &mut limited,
+            Asks::Large => &mut reading_ahead,
+        };
         let answered = answer_many(responder, &case.requests);
         assert_eq!(answered, QUERIES, "{}", case.name);
         println!("{} {QUERIES}", case.name);
@@ -60,18 +75,30 @@ fn main() {
 /// What callgrind watches, by this name.
 #[inline(never)]
 fn answer_many(responder: &mut Responder, requests: &[Vec<u8>]) -> usize {
-    let mut reply = [0; 1232];
-    let mut answered = 0;
-    for index in 0..QUERIES {
-        if index.is_multiple_of(BATCH) {
-            responder.begin_batch();
-            responder.read_ahead((index..index + BATCH).map(|index| (source(index), &*requests[index % requests.len()])));
-        }
-        let length = responder.respond_udp(&requests[index % requests.len()], source(index), &mut reply);
-        answered += usize::from(length.is_some());
-        black_box(&reply);
+    let mut answers = Answers { reply: [0; 1232], count: 0 };
+    for batch in (0..QUERIES).step_by(WIDTH) {
+        let datagram = |index: usize| Datagram { index, source: source(index), octets: &requests[index % requests.len()], is_cut: false };
+        responder.begin_batch();
+        responder.respond_to_batch((batch..batch + WIDTH).map(datagram), &mut answers);
     }
-    answered
+    answers.count
+}
+
+/// Takes answers and looks at none.
+struct Answers {
+    reply: [u8; 1232],
+    count: usize,
+}
+
+impl Outbox for Answers {
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.reply
+    }
+
+    fn queue(&mut self, _index: usize, _length: usize) {
+        black_box(&self.reply);
+        self.count += 1;
+    }
 }
 
 /// A prefix a query, so that the limiter finds nobody over the limit however fast the processor is.
@@ -88,7 +115,7 @@ fn responder(server: &mut Server, rate_limits: Option<Limits>) -> Responder {
 
 fn cases() -> Vec<Case> {
     let each = |names: &dyn Fn(usize) -> String, qtype: &str| (0..NAMES).map(|number| request(&names(number), qtype)).collect::<Vec<_>>();
-    let plain = |name, requests| Case { name, requests, is_limited: false };
+    let plain = |name, requests| Case { name, requests, asks: Asks::Small };
     let with_subnet = |qname: &str| {
         let mut request = request(qname, "A");
         add_opt(&mut request, 1232, 0, &[(OPTION_CLIENT_SUBNET, CLIENT_SUBNET)]);
@@ -103,13 +130,16 @@ fn cases() -> Vec<Case> {
         plain("alias", vec![request("alias.bench.example.", "A")]),
         plain("weighted", vec![request("weighted.bench.example.", "A")]),
         plain("country", with_subnet("country.bench.example.")),
-        plain("city-sticky", with_subnet("city.bench.example.")),
-        plain("among-many", (0..MANY_STEERED).map(|number| request(&format!("s{number}.many.example."), "A")).collect()),
-        Case { is_limited: true, ..plain("rate-limited", each(&|number| format!("n{number:07}.bench.example."), "A")) },
+        Case { asks: Asks::Large, ..plain("city-sticky", with_subnet("city.bench.example.")) },
+        Case {
+            asks: Asks::Large,
+            ..plain("among-many", (0..MANY_STEERED).map(|number| request(&format!("s{number}.many.example."), "A")).collect())
+        },
+        Case { asks: Asks::Limited, ..plain("rate-limited", each(&|number| format!("n{number:07}.bench.example."), "A")) },
     ]
 }
 
-fn server() -> Server {
+fn server(networks: u32, more_zones: &str) -> Server {
     let mut zone = String::from(
         "zone bench.example.
 bench.example. 300 SOA ns1.bench.example. hostmaster.bench.example. 1 3600 600 604800 60
@@ -124,9 +154,9 @@ alias.bench.example. 300 CNAME n0000007.bench.example.
     for number in 0..NAMES {
         let _ = writeln!(zone, "n{number:07}.bench.example. 300 A 10.0.{}.{}", number / 256, number % 256);
     }
-    zone += &many_names();
+    zone += more_zones;
     let mut server = Server::new(&zone);
-    server.steering.set_locations(Arc::new(locations()));
+    server.steering.set_locations(Arc::new(locations(networks)));
     let weighted = steering(vec![pool("one", &[(10, 3), (11, 2), (12, 1)])], vec![rule(0, &[])], Select::Weighted);
     let country = steering(
         vec![pool("eu", &[(20, 1)]), pool("na", &[(21, 1)]), pool("elsewhere", &[(22, 1)])],
@@ -180,11 +210,11 @@ fn rule(pool: u16, geos: &[&str]) -> RuleSpec {
     RuleSpec { origin: RuleOrigin::Dynamic, pool, geos, subnets: vec![], asns: vec![], lists: vec![] }
 }
 
-/// 16,384 networks that differ from their neighbours, as those of a city database do: enough that what is steered by them is read ahead, and what stands beside it is not.
-fn locations() -> LocationSet {
+/// Networks that differ from their neighbours, as those of a city database do.
+fn locations(networks: u32) -> LocationSet {
     let places = [("DE", "BE"), ("US", "NY"), ("FR", "IDF"), ("BR", "SP"), ("US", "CA")];
     let mut builder = LocationTableBuilder::default();
-    for index in 0..16_384_u32 {
+    for index in 0..networks {
         let (country, subdivision) = places[index as usize % places.len()];
         let mut subdivisions = [None; MAX_SUBDIVISIONS];
         subdivisions[0] = Subdivision::from_code(subdivision);

@@ -1,17 +1,23 @@
 //! One thread's means of answering: the view that it holds, its randomness, its scratch memory and its counters. UDP and TCP answer through it alike.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use geodns_engine::answer::{Arrival, CookieState, Facts, Outcome, Scratch, Transport, answer};
+use geodns_engine::answer::{
+    Arrival, CookieState, Desk, DropReason, Facts, MOST_READ_AHEAD, Outcome, Prepared, Scratch, Transport, answer, complete,
+    is_worth_reading_ahead, read_ahead,
+};
 use geodns_engine::rng::FastRng;
 use geodns_engine::rrl::{Limits, RateTable, Verdict};
+use geodns_engine::steer::NoTrace;
+use geodns_engine::view::View;
 use geodns_wire::writer;
 
 use crate::counters::{Counter, WorkerCounters};
 use crate::published::{Published, Subscription};
-use crate::sys;
+use crate::sys::{self, Datagram, Outbox, WIDTH};
 
 /// The budgets of rate limiting, and the clock that they are kept by: one for all threads.
 #[derive(Debug)]
@@ -39,15 +45,33 @@ impl RateClock {
     }
 }
 
+/// A query between the two steps of its answer.
+#[derive(Debug)]
+struct Pending<'k, 'v, 'm> {
+    index: usize,
+    source: SocketAddr,
+    prepared: Prepared<'k, 'v, 'm>,
+    /// Whether it gets a reply; `None` when that could not be found out.
+    readiness: Option<Result<(), DropReason>>,
+}
+
+const _: () = assert!(WIDTH <= MOST_READ_AHEAD, "a batch is prepared whole");
+
 /// Answers queries for one thread.
 #[derive(Debug)]
 pub struct Responder {
     subscription: Subscription,
     rng: FastRng,
     scratch: Scratch,
+    ledger: Ledger,
+    now_s: u32,
+}
+
+/// What is counted of answers, and how many of them a client gets.
+#[derive(Debug)]
+struct Ledger {
     counters: Arc<WorkerCounters>,
     rates: Arc<RateClock>,
-    now_s: u32,
     /// On the clock of `rates`; stands still while nothing is limited.
     now_ms: u64,
 }
@@ -65,15 +89,16 @@ impl Responder {
     pub fn seeded(published: Arc<Published>, rates: Arc<RateClock>, counters: Arc<WorkerCounters>, seed: u64) -> Self {
         let rng = FastRng::from_seed(seed);
         let subscription = Subscription::new(published);
-        let mut responder = Self { subscription, rng, scratch: Scratch::new(), counters, rates, now_s: 0, now_ms: 0 };
-        responder.scratch.fit(responder.subscription.view());
+        let ledger = Ledger { counters, rates, now_ms: 0 };
+        let mut responder = Self { subscription, rng, scratch: Scratch::new(), ledger, now_s: 0 };
+        responder.scratch.desk.fit(responder.subscription.view());
         responder
     }
 
     /// Takes what is in force now. To be called when there was nothing to answer, so that an old view is let go of.
     pub fn refresh(&mut self) {
         if self.subscription.refresh() {
-            self.scratch.fit(self.subscription.view());
+            self.scratch.desk.fit(self.subscription.view());
         }
     }
 
@@ -84,37 +109,126 @@ impl Responder {
         // RFC 9018 §4.3: cookies use serial number arithmetic, so the low half is the time.
         self.now_s = u32::try_from(since & u64::from(u32::MAX)).unwrap_or(0);
         if self.subscription.view().options.rate_limits.is_some() {
-            self.now_ms = self.rates.now_ms();
+            self.ledger.now_ms = self.ledger.rates.now_ms();
         }
     }
 
-    /// Fetches what the answers to a batch will read, and says for how many a steered rrset was found; to be called after `begin_batch`.
-    pub fn read_ahead<'m>(&mut self, requests: impl Iterator<Item = (SocketAddr, &'m [u8])>) -> usize {
-        self.scratch.read_ahead(self.subscription.view(), requests)
+    /// Answers at most `WIDTH` queries that came over UDP; to be called after `begin_batch`. A panic costs the query that caused it.
+    pub fn respond_to_batch<'m>(&mut self, queries: impl Iterator<Item = Datagram<'m>>, outbox: &mut impl Outbox) {
+        let is_alone = queries.size_hint().1 == Some(1); // it has none to wait with
+        if !is_alone && is_worth_reading_ahead(self.subscription.view()) {
+            self.respond_together(queries, outbox);
+        } else {
+            self.respond_one_by_one(queries, outbox);
+        }
     }
 
-    /// Answers one query that came over UDP; `None` when it gets no answer.
-    pub fn respond_udp(&mut self, request: &[u8], source: SocketAddr, reply: &mut [u8]) -> Option<usize> {
-        self.respond(request, source, Transport::Udp, reply)
+    /// Where the caches hold what is served, one query after the other finds its own memory warm.
+    fn respond_one_by_one<'m>(&mut self, mut queries: impl Iterator<Item = Datagram<'m>>, outbox: &mut impl Outbox) {
+        let Self { subscription, rng, scratch, ledger, now_s } = self;
+        let view = subscription.view();
+        let mut answer_all = |scratch: &mut Scratch| {
+            for query in queries.by_ref().filter(|query| ledger.admits(query)) {
+                let arrival = Arrival { source: query.source, transport: Transport::Udp, now_s: *now_s };
+                let outcome = answer(view, query.octets, &arrival, rng, scratch, outbox.room());
+                ledger.settle_udp(view, &arrival, outcome, query.index, outbox);
+            }
+        };
+        while catch_unwind(AssertUnwindSafe(|| answer_all(scratch))).is_err() {
+            scratch.desk = new_desk(view);
+            ledger.note_dropped_in_panic();
+        }
+    }
+
+    /// All queries take the first step of an answer before any takes the second, so that they wait for memory together.
+    fn respond_together<'m>(&mut self, queries: impl Iterator<Item = Datagram<'m>>, outbox: &mut impl Outbox) {
+        let Self { subscription, rng, scratch: Scratch { keys, desk }, ledger, now_s } = self;
+        let view = subscription.view();
+        let mut pending = [const { None }; MOST_READ_AHEAD];
+        let mut arriving = queries.filter(|query| ledger.admits(query)).zip(keys.iter_mut().zip(&mut pending));
+        let mut prepare_all = || {
+            for (query, (key, slot)) in arriving.by_ref() {
+                let pending =
+                    slot.insert(Pending { index: query.index, source: query.source, prepared: Prepared::empty(), readiness: None });
+                pending.readiness = Some(pending.prepared.prepare(view, query.octets, query.source, key));
+            }
+        };
+        while catch_unwind(AssertUnwindSafe(&mut prepare_all)).is_err() {
+            ledger.note_dropped_in_panic();
+        }
+        let prepared = pending.iter().flatten().map(|pending| &pending.prepared);
+        if catch_unwind(AssertUnwindSafe(|| read_ahead(view, prepared))).is_err() {
+            ledger.counters.add(Counter::Panics, 1); // it costs nobody an answer
+        }
+        let mut waiting = pending.iter_mut().flatten();
+        let mut complete_all = |desk: &mut Desk| {
+            for Pending { index, source, prepared, readiness } in waiting.by_ref() {
+                let arrival = Arrival { source: *source, transport: Transport::Udp, now_s: *now_s };
+                let outcome = match readiness {
+                    Some(Ok(())) => complete(view, prepared, &arrival, rng, desk, outbox.room(), &mut NoTrace),
+                    Some(Err(reason)) => Outcome::Drop(*reason),
+                    None => continue,
+                };
+                ledger.settle_udp(view, &arrival, outcome, *index, outbox);
+            }
+        };
+        while catch_unwind(AssertUnwindSafe(|| complete_all(desk))).is_err() {
+            *desk = new_desk(view);
+            ledger.note_dropped_in_panic();
+        }
     }
 
     /// Answers one query that came over TCP; `None` when it gets no answer.
     pub fn respond_tcp(&mut self, request: &[u8], source: SocketAddr, reply: &mut [u8]) -> Option<usize> {
-        self.respond(request, source, Transport::Tcp, reply)
+        self.ledger.counters.query(Transport::Tcp, source.is_ipv4());
+        let arrival = Arrival { source, transport: Transport::Tcp, now_s: self.now_s };
+        let view = self.subscription.view();
+        let outcome = answer(view, request, &arrival, &mut self.rng, &mut self.scratch, reply);
+        self.ledger.settle(view, &arrival, outcome, reply)
     }
 
-    fn respond(&mut self, request: &[u8], source: SocketAddr, transport: Transport, reply: &mut [u8]) -> Option<usize> {
-        self.counters.query(transport, source.is_ipv4());
-        let arrival = Arrival { source, transport, now_s: self.now_s };
-        match answer(self.subscription.view(), request, &arrival, &mut self.rng, &mut self.scratch, reply) {
+    /// After a panic while answering: the query is dropped, and what may have been left half done is made anew.
+    pub fn drop_after_panic(&mut self) {
+        self.scratch.desk = new_desk(self.subscription.view());
+        self.ledger.note_dropped_in_panic();
+    }
+}
+
+fn new_desk(view: &View) -> Desk {
+    let mut desk = Desk::new();
+    desk.fit(view);
+    desk
+}
+
+impl Ledger {
+    /// Counts a query over UDP; false for one that is longer than what is read.
+    fn admits(&self, query: &Datagram<'_>) -> bool {
+        if query.is_cut {
+            self.counters.add(Counter::DroppedTooLong, 1);
+        } else {
+            self.counters.query(Transport::Udp, query.source.is_ipv4());
+        }
+        !query.is_cut
+    }
+
+    /// Counts an outcome, and queues the reply that lies in the outbox's room.
+    fn settle_udp(&self, view: &View, arrival: &Arrival, outcome: Outcome, index: usize, outbox: &mut impl Outbox) {
+        if let Some(length) = self.settle(view, arrival, outcome, outbox.room()) {
+            outbox.queue(index, length);
+        }
+    }
+
+    /// Counts an outcome; how much of the reply is sent.
+    fn settle(&self, view: &View, arrival: &Arrival, outcome: Outcome, reply: &mut [u8]) -> Option<usize> {
+        match outcome {
             Outcome::Reply { length, facts } => {
                 self.counters.asked(&facts);
-                match (transport, &self.subscription.view().options.rate_limits) {
+                match (arrival.transport, &view.options.rate_limits) {
                     (Transport::Tcp, _) | (Transport::Udp, None) => {
                         self.counters.answered(&facts);
                         Some(length)
                     }
-                    (Transport::Udp, Some(limits)) => self.limit(limits, source, length, facts, reply),
+                    (Transport::Udp, Some(limits)) => self.limit(limits, arrival.source, length, facts, reply),
                 }
             }
             Outcome::Drop(reason) => {
@@ -161,17 +275,9 @@ impl Responder {
         Some(sent)
     }
 
-    /// After a panic while answering: the query is dropped.
-    pub fn drop_after_panic(&mut self) {
-        self.recover_from_panic();
-        self.counters.add(Counter::DroppedPanic, 1);
-    }
-
-    /// After a panic that costs nobody an answer: what it may have left half done is made anew.
-    pub fn recover_from_panic(&mut self) {
-        self.scratch = Scratch::new();
-        self.scratch.fit(self.subscription.view());
+    fn note_dropped_in_panic(&self) {
         self.counters.add(Counter::Panics, 1);
+        self.counters.add(Counter::DroppedPanic, 1);
     }
 }
 

@@ -76,6 +76,9 @@ pub struct Header {
 }
 
 impl Header {
+    /// All zeros: a query of opcode 0 without a question.
+    pub const EMPTY: Self = Self { id: 0, flags: 0, questions: 0, answers: 0, authorities: 0, additionals: 0 };
+
     /// Reads the twelve octets.
     ///
     /// # Errors

@@ -58,14 +58,29 @@ impl<'a> Request<'a> {
     /// # Errors
     /// When no reply may be sent.
     pub fn read(message: &'a [u8]) -> Result<Self, Unanswerable> {
+        let mut request = Self::empty();
+        request.read_in_place(message)?;
+        Ok(request)
+    }
+
+    /// What `read_in_place` fills.
+    pub const fn empty() -> Self {
+        Self { header: Header::EMPTY, question: None, edns: None, tsig: None, fault: None }
+    }
+
+    /// The same as `read` on a value that is `empty`: requests are large enough for a move to be seen in a profile.
+    ///
+    /// # Errors
+    /// When no reply may be sent.
+    pub fn read_in_place(&mut self, message: &'a [u8]) -> Result<(), Unanswerable> {
+        debug_assert!(self.question.is_none() && self.edns.is_none() && self.tsig.is_none(), "a request is read once");
         let mut reader = Reader::new(message);
-        let header = Header::read(&mut reader).map_err(|Malformed| Unanswerable::Short)?;
-        if header.is_response() {
+        self.header = Header::read(&mut reader).map_err(|Malformed| Unanswerable::Short)?;
+        if self.header.is_response() {
             return Err(Unanswerable::Response);
         }
-        let mut request = Self { header, question: None, edns: None, tsig: None, fault: None };
-        request.fault = request.read_sections(&mut reader).err();
-        Ok(request)
+        self.fault = self.read_sections(&mut reader).err();
+        Ok(())
     }
 
     /// Octets of header and question as they stand in the request: what a reply begins with.

@@ -371,6 +371,7 @@ impl SteeringEditor {
                 *entry = Some(Arc::new(merged.unwrap_or(matcher)));
             }
         }
+        tables.note_largest_map();
     }
 
     /// The next map to be made for what `tables` gave last, if one is wanted and there is room. Whoever runs it returns it to `put_merged` before asking again.
@@ -397,9 +398,11 @@ impl SteeringEditor {
             // Asking the sources is slower and as right. Another rule set's map may be smaller.
             return false;
         }
-        if let Some(entry) = Arc::make_mut(&mut self.tables).matchers.get_mut(rule_set as usize) {
+        let tables = Arc::make_mut(&mut self.tables);
+        if let Some(entry) = tables.matchers.get_mut(rule_set as usize) {
             *entry = Some(Arc::new(matcher));
         }
+        tables.note_largest_map();
         true
     }
 }

@@ -15,6 +15,7 @@ pub struct SteeringTables {
     pub(super) locations: Arc<LocationSet>,
     pub(super) sticky_prefix: StickyPrefix,
     pub(super) largest_choice: usize,
+    pub(super) largest_map: usize,
 }
 
 impl SteeringTables {
@@ -51,6 +52,16 @@ impl SteeringTables {
     /// Values in the largest set that any decision chooses from, for `Picked::reserve`.
     pub fn largest_choice(&self) -> usize {
         self.largest_choice
+    }
+
+    /// Ranges of the largest merged map.
+    pub fn largest_map(&self) -> usize {
+        self.largest_map
+    }
+
+    /// To be called when matchers have changed.
+    pub(super) fn note_largest_map(&mut self) {
+        self.largest_map = self.matchers.iter().flatten().map(|matcher| matcher.merged_ranges()).max().unwrap_or(0);
     }
 
     /// Number of merged maps, at most `MAX_MERGED_MAPS`, and their bytes together.

@@ -122,6 +122,8 @@ impl ZoneEditor {
             Some(gathering) if gathering.is_of(apex) => gathering.put(zone.owner_key(&self.owner, self.owner.labels()), &self.node),
             Some(_) | None => zone.put_node(&self.owner, &mut self.node, &mut self.buffer),
         }
+        let owners = zone.owners();
+        self.set.note_owners(owners);
         Ok(())
     }
 
@@ -147,6 +149,8 @@ impl ZoneEditor {
         key.set(apex.as_name(), seed);
         if let Some(zone) = self.set.zone_mut(&key) {
             gathering.fill(zone, seed, &mut self.buffer);
+            let owners = zone.owners();
+            self.set.note_owners(owners);
         }
     }
 }

@@ -40,12 +40,14 @@ pub struct ZoneSet {
     depths: Arc<[u32; DEPTHS]>,
     /// Bit n: some zone has an apex of n labels. Spares the search for the zone all other suffixes.
     depth_bits: u128,
+    /// Most owner names that one of the zones ever had.
+    most_owners: usize,
 }
 
 impl ZoneSet {
     /// Without zones. `seed` keys the hashes of names; whoever serves strangers' zones draws it at random.
     pub fn new(seed: u64) -> Self {
-        Self { seed, zones: Buckets::new(), depths: Arc::new([0; DEPTHS]), depth_bits: 0 }
+        Self { seed, zones: Buckets::new(), depths: Arc::new([0; DEPTHS]), depth_bits: 0, most_owners: 0 }
     }
 
     /// What `NameKey::set` needs so that its hashes are those of this set.
@@ -72,6 +74,11 @@ impl ZoneSet {
     /// Owner names in all zones, empty non-terminals included.
     pub fn owners(&self) -> usize {
         self.iter().map(Zone::owners).sum()
+    }
+
+    /// Most owner names that one of the zones ever had.
+    pub fn most_owners(&self) -> usize {
+        self.most_owners
     }
 
     /// All zones, in no order.
@@ -140,6 +147,10 @@ impl ZoneSet {
             bucket.remove(key.name());
             self.zones.entry_removed();
         }
+    }
+
+    fn note_owners(&mut self, owners: usize) {
+        self.most_owners = self.most_owners.max(owners);
     }
 
     fn note_depth(&mut self, labels: usize, change: fn(u32, u32) -> Option<u32>) {

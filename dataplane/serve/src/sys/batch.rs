@@ -6,6 +6,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
+use std::marker::PhantomData;
 use std::mem::size_of;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -89,14 +90,15 @@ pub enum Wait {
     Take,
 }
 
-/// One received datagram and the room for its answer.
-#[derive(Debug)]
-pub struct Message<'a> {
+/// One received datagram.
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram<'b> {
+    /// Its place in the batch.
+    pub index: usize,
     pub source: SocketAddr,
-    pub request: &'a [u8],
-    /// The datagram was longer than `MAX_REQUEST`; `request` is its beginning.
+    pub octets: &'b [u8],
+    /// It was longer than `MAX_REQUEST`; `octets` are its beginning.
     pub is_cut: bool,
-    pub reply: &'a mut [u8],
 }
 
 /// What became of the queued answers.
@@ -124,7 +126,7 @@ pub struct Batch {
     answer_at: usize,
 }
 
-// SAFETY: the allocation belongs to this value alone, its pointers point only into itself, and no method gives a pointer away.
+// SAFETY: the allocation belongs to this value alone, its pointers point only into itself, and no method gives a pointer away that outlives a borrow of it.
 unsafe impl Send for Batch {}
 
 impl Batch {
@@ -227,51 +229,27 @@ impl Batch {
         }
     }
 
-    /// The message `index` of the last receive; `None` beyond them, or when its source is of no known family.
-    pub fn message(&mut self, index: usize) -> Option<Message<'_>> {
-        if index >= self.count {
-            return None;
-        }
-        let memory = self.memory.as_ptr();
-        // SAFETY: `index` is below `count`, so the kernel has filled the slot and said how much (never more than the buffer, which is cut off
-        // for certain by `min`). The room for the answer ends within `answers`, because `answer_at` is at most `LAST_ANSWER_AT`. The references cover
-        // `request` and that room only, which nothing else touches while `self` is borrowed.
-        unsafe {
-            let slot = &raw mut (*memory).slots[index];
-            let header = &raw const (*memory).received[index];
-            let length = ((*header).msg_len as usize).min(MAX_REQUEST);
-            Some(Message {
-                source: read_source(&raw const (*slot).source)?,
-                request: slice::from_raw_parts((&raw const (*slot).request).cast::<u8>(), length),
-                is_cut: (*header).msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-                reply: slice::from_raw_parts_mut((&raw mut (*memory).answers).cast::<u8>().add(self.answer_at), MAX_REPLY),
-            })
-        }
+    /// What the last receive has brought, and where the answers go.
+    pub fn split(&mut self) -> (Requests<'_>, Answers<'_>) {
+        (Requests { memory: self.memory, next: 0, count: self.count, batch: PhantomData }, Answers { batch: self })
     }
 
-    /// The requests of the last receive and where they came from, cut ones as far as they go.
-    pub fn requests(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        let memory = self.memory.as_ptr();
-        (0..self.count).filter_map(move |index| {
-            // SAFETY: as in `message`; nothing touches the requests while `self` is borrowed.
-            unsafe {
-                let slot = &raw const (*memory).slots[index];
-                let length = ((*memory).received[index].msg_len as usize).min(MAX_REQUEST);
-                Some((read_source(&raw const (*slot).source)?, slice::from_raw_parts((&raw const (*slot).request).cast::<u8>(), length)))
-            }
-        })
+    fn room(&mut self) -> &mut [u8] {
+        // SAFETY: the room ends within `answers`, because `answer_at` is at most `LAST_ANSWER_AT`. The reference covers it only, which nothing else touches while `self`
+        // is borrowed: a `Requests` made with it only reads what the kernel wrote.
+        unsafe { slice::from_raw_parts_mut((&raw mut (*self.memory.as_ptr()).answers).cast::<u8>().add(self.answer_at), MAX_REPLY) }
     }
 
-    /// Queues the first `length` bytes of the room for an answer that `message` has lent last, back to where message `index` came from.
-    pub fn queue(&mut self, index: usize, length: usize) {
+    /// Queues the first `length` bytes of `room`, back to where datagram `index` came from.
+    fn queue(&mut self, index: usize, length: usize) {
         if index >= self.count || self.queued >= WIDTH {
             return;
         }
         let memory = self.memory.as_ptr();
         let length = length.min(MAX_REPLY);
         // SAFETY: `index` is below `WIDTH` by the check above (`count` is at most `WIDTH`), and so is the number of parcels, of which there are at most as many
-        // as answers. The room that `message` lent begins at `answer_at` and holds `length` bytes. The source and the control bytes are as the
-        // kernel wrote them.
+        // as answers. The room begins at `answer_at` and holds `length` bytes. The source and the control bytes are as the
+        // kernel wrote them. Datagrams that are still looked at cover `request` only, and `aim_control` writes the control bytes only.
         unsafe {
             let part = iovec { iov_base: (&raw mut (*memory).answers).cast::<u8>().add(self.answer_at).cast(), iov_len: length };
             let slot = &raw mut (*memory).slots[index];
@@ -400,6 +378,67 @@ impl Batch {
     }
 }
 
+/// The datagrams of the last receive whose sender is of a known family, in order.
+#[derive(Debug)]
+pub struct Requests<'b> {
+    memory: NonNull<Memory>,
+    next: usize,
+    count: usize,
+    batch: PhantomData<&'b Batch>,
+}
+
+impl<'b> Iterator for Requests<'b> {
+    type Item = Datagram<'b>;
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.count - self.next))
+    }
+
+    fn next(&mut self) -> Option<Datagram<'b>> {
+        let memory = self.memory.as_ptr();
+        while self.next < self.count {
+            let index = self.next;
+            self.next += 1;
+            // SAFETY: `index` is below the batch's `count`, so the kernel has filled the slot and said how much (never more than the buffer, which is cut off for certain by
+            // `min`). The batch is borrowed for `'b`: nothing is received meanwhile, and `Answers`, which may change it, touches no `request`.
+            unsafe {
+                let slot = &raw const (*memory).slots[index];
+                let header = &raw const (*memory).received[index];
+                let length = ((*header).msg_len as usize).min(MAX_REQUEST);
+                let Some(source) = read_source(&raw const (*slot).source) else { continue };
+                let octets = slice::from_raw_parts((&raw const (*slot).request).cast::<u8>(), length);
+                return Some(Datagram { index, source, octets, is_cut: (*header).msg_hdr.msg_flags & libc::MSG_TRUNC != 0 });
+            }
+        }
+        None
+    }
+}
+
+/// Where the answers to the last receive are written.
+#[derive(Debug)]
+pub struct Answers<'b> {
+    batch: &'b mut Batch,
+}
+
+/// What takes the answers to a batch of datagrams.
+pub trait Outbox {
+    /// Room for the answer that is queued next; the same until then.
+    fn room(&mut self) -> &mut [u8];
+
+    /// Takes the first `length` bytes of the room as the answer to the datagram `index`.
+    fn queue(&mut self, index: usize, length: usize);
+}
+
+impl Outbox for Answers<'_> {
+    fn room(&mut self) -> &mut [u8] {
+        self.batch.room()
+    }
+
+    fn queue(&mut self, index: usize, length: usize) {
+        self.batch.queue(index, length);
+    }
+}
+
 impl Default for Batch {
     fn default() -> Self {
         Self::new()
@@ -493,14 +532,13 @@ mod tests {
         let mut shared = false;
         while done < queries {
             let count = batch.receive(server, listening, Wait::Wait).unwrap();
-            let requests: Vec<_> = batch.requests().map(|(source, request)| (source, request.to_vec())).collect();
-            assert_eq!(requests.len(), count);
-            for (index, (source, request)) in requests.iter().enumerate() {
-                let message = batch.message(index).unwrap();
-                assert_eq!((message.source, message.request), (*source, request.as_slice()));
-                let first = message.request[0];
-                message.reply[..length(first)].fill(first);
-                batch.queue(index, length(first));
+            let (requests, mut answers) = batch.split();
+            let requests: Vec<Datagram<'_>> = requests.collect();
+            assert!(requests.iter().map(|datagram| datagram.index).eq(0..count));
+            for datagram in requests {
+                let first = datagram.octets[0];
+                answers.room()[..length(first)].fill(first);
+                answers.queue(datagram.index, length(first));
             }
             shared |= batch.parcel_count < batch.queued;
             assert_eq!(batch.send(server), Sent { sent: count, failed: 0 });

@@ -8,7 +8,7 @@ mod batch;
 mod process;
 mod sockets;
 
-pub use batch::{Batch, Listening, MAX_REPLY, MAX_REQUEST, Message, Sent, WIDTH, Wait};
+pub use batch::{Answers, Batch, Datagram, Listening, MAX_REPLY, MAX_REQUEST, Outbox, Requests, Sent, WIDTH, Wait};
 pub use process::{
     Account, arm_death_mark, become_account, bound_process, disarm_death_mark, find_account, keep_files_private, lock_exclusively,
     lower_priority, pin_to_core, raise_descriptor_limit, random_u64, return_large_blocks, watch_for_death,
