@@ -6,7 +6,7 @@
     make bench BENCH="health --values 1000 --output health.txt"
 
 Progress goes to standard error, the findings to standard output and with machine, commit and command into a new file of bench/results/.
-The last line sums up, and the exit status is 1 when a goal was missed or a part broke off. Everything takes nearly half an hour on two
+The last line sums up, and the exit status is 1 when a goal was missed or a part broke off. Everything takes half an hour on two
 cores that have nothing else to do; on a busy machine only the ratios are worth something.
 
 parts:
@@ -65,8 +65,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("parts", nargs="*", metavar="PART", type=name_of(tuple(PARTS)), help="which parts, in this order (all)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where the report goes (a new file of bench/results/)")
     asked = parser.add_argument_group("all parts but change and health")
-    asked.add_argument("--rounds", metavar="N", type=int, default=9, help="rounds (9)")
-    asked.add_argument("--seconds", metavar="S", type=float, default=0.7, help="of one server with one case in a round (0.7)")
+    asked.add_argument("--rounds", metavar="N", type=int, default=25, help="rounds (25)")
+    asked.add_argument("--seconds", metavar="S", type=float, default=0.3, help="of one server with one case in a round (0.3)")
     asked.add_argument("--cases", metavar="CASE,…", type=names_of(queries.CASE_NAMES), help="only these (all)")
     asked.add_argument("--servers", metavar="SERVER,…", type=names_of(queries.SERVER_NAMES), help="only these (all that are installed)")
     changed = parser.add_argument_group("change")

@@ -110,7 +110,7 @@ PAUSE_MS = 100
 
 RATIOS: Sequence[Ratio] = (
     *against("peers", "gdnsd", {"static": 1.0, "static-ports": 1.0, "weighted": 1.0, "country": 1.0, "nxdomain": 1.0}),
-    *against("peers", "echo", {"static": 1.06, "static-ports": 1.06, "country": 1.10}),
+    *against("peers", "echo", {"static": 1.06, "country": 1.10}),
     *against("peers", "knot", {"weighted": 0.95, "country": 0.95}),
     *against("peers", "nsd", {"wildcard": 1.0, "delegation": 1.0}),
     *against("peers", "gdnsd", {"tcp": 1.0, "tcp-once": 1.0}),
