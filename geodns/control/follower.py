@@ -127,7 +127,11 @@ class Follower:
             await pacer.breathe()
         steered = await records.steered_at(session, changed.owners)
         for apex in changed.put_zones:
-            steered += [stored async for stored in records.steered_in(session, apex)]
+            async with aclosing(records.steered_in(session, apex)) as in_zone:
+                async for stored in in_zone:
+                    steered.append(stored)
+                    if len(steered) > MAX_OWNERS:
+                        return False
         for stored in steered:
             watched = watch(stored)
             found[watched.key] = watched

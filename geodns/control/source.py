@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 
+import dns.name
 import structlog
 
 from geodns.model import names
@@ -25,6 +26,8 @@ BATCH_BYTES = 256 * 1024
 # up one by one, each of which costs several times what it does in a FULL; a new zone is read in order.
 DELTA_BYTES = 8 * 1024 * 1024
 DELTA_OWNERS = 50_000
+# What an rrset of one short rdata has in an item at least: type, ttl, counts and lengths.
+RRSET_BYTES = 14
 
 Steered = Mapping[tuple[bytes, bytes, int], bytes]
 
@@ -83,6 +86,8 @@ async def delta_batch(session: Session, revision: int) -> ItemBatch | None:
     changed = await history.changed_owners_since(session, revision, limit=DELTA_OWNERS)
     if changed is None:
         return None
+    if await records.count_rrsets(session, changed.put_zones) * RRSET_BYTES > DELTA_BYTES:
+        return None
     collected = _Collector()
     for apex in changed.dropped_zones:
         collected.add(items.zone_drop_item(names.wire_of(apex)))
@@ -92,13 +97,8 @@ async def delta_batch(session: Session, revision: int) -> ItemBatch | None:
         _, prefixes = await lists.get_list(session, name)
         collected.add(items.list_item(name, prefixes))
     for apex in changed.put_zones:
-        in_zone = {key: data async for key, data in _pack_steered(records.steered_in(session, apex))}
-        async with aclosing(records.stream_zone(session, apex)) as stream:
-            async for row in stream:
-                collected.add_state(row, in_zone)
-                if collected.size > DELTA_BYTES:
-                    return None
-        collected.end_state()
+        if not await _add_zone(session, apex, collected):
+            return None
     async with aclosing(records.owner_batches(session, changed.owners)) as batches:
         async for batch in batches:
             of_steered = [(there.apex, there.owner) for there in batch if any(row.steered for row in there.rows)]
@@ -109,6 +109,25 @@ async def delta_batch(session: Session, revision: int) -> ItemBatch | None:
                 if collected.size > DELTA_BYTES:
                     return None
     return collected.take()
+
+
+async def _add_zone(session: Session, apex: dns.name.Name, collected: _Collector) -> bool:
+    """A whole zone; false when that is more than a DELTA may hold."""
+    steered: dict[tuple[bytes, bytes, int], bytes] = {}
+    steered_bytes = 0
+    async with aclosing(_pack_steered(records.steered_in(session, apex))) as packed:
+        async for key, data in packed:
+            steered[key] = data
+            steered_bytes += len(data)
+            if steered_bytes > DELTA_BYTES:
+                return False
+    async with aclosing(records.stream_zone(session, apex)) as stream:
+        async for row in stream:
+            collected.add_state(row, steered)
+            if collected.size > DELTA_BYTES:
+                return False
+    collected.end_state()
+    return True
 
 
 def pack_row(row: StateRow, steered: Steered) -> bytes:

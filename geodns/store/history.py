@@ -60,8 +60,20 @@ class ChangedSince:
     put_lists: tuple[str, ...]
 
 
+# New zones that are told of one by one; more are sooner read with everything.
+MAX_NEW_ZONES: Final = 500
+
+
 def _exists(*where: sa.ColumnElement[bool]) -> sa.Exists:
     return sa.exists().where(*where)
+
+
+def _newest(log: sa.Table) -> sa.ScalarSelect[int]:
+    return sa.select(sa.func.max(log.c.revision)).scalar_subquery()
+
+
+def _oldest(log: sa.Table) -> sa.ScalarSelect[int]:
+    return sa.select(sa.func.min(log.c.revision)).scalar_subquery()
 
 
 # What each write asks, and each follower after it, is built once: building a statement costs as much as running it.
@@ -81,13 +93,18 @@ _SINCE: Final = sa.select(
     head_table.c.revision.label("newest"),
     sa.or_(*(_exists(table.c.revision == _NEXT) for table in _LOGS)).label("has_next"),
     sa.select(revisions.c.at).where(revisions.c.revision == _NEXT).scalar_subquery().label("next_at"),
-    _exists(zone_changes.c.revision > _AFTER).label("has_zones"),
-    _exists(list_changes.c.revision > _AFTER).label("has_lists"),
-    _exists(
-        rrset_changes.c.revision > _AFTER, sa.or_(rrset_changes.c.before_dynamic.is_not(None), rrset_changes.c.after_dynamic.is_not(None))
-    ).label("has_steered"),
+    # The ends of the logs, because they are found by the key whatever a planner believes of "later than".
+    (_newest(zone_changes) > _AFTER).label("has_zones"),
+    (_newest(list_changes) > _AFTER).label("has_lists"),
 )
-_HAS_OLDER: Final = sa.select(sa.or_(*(_exists(table.c.revision <= sa.bindparam("at", type_=sa.BigInteger)) for table in _LOGS)))
+_STEERED_SINCE: Final = (
+    sa.select(rrset_changes.c.revision)
+    .where(rrset_changes.c.revision > _AFTER)
+    .where(sa.or_(rrset_changes.c.before_dynamic.is_not(None), rrset_changes.c.after_dynamic.is_not(None)))
+    .order_by(rrset_changes.c.revision)
+    .limit(1)
+)
+_HAS_OLDER: Final = sa.select(sa.or_(*(_oldest(table) <= sa.bindparam("at", type_=sa.BigInteger) for table in _LOGS)))
 _OWNERS_SINCE: Final = (
     sa.select(rrset_changes.c.apex, rrset_changes.c.owner)
     .where(rrset_changes.c.revision > _AFTER)
@@ -165,11 +182,13 @@ async def adopt_lineage(session: Session, reason: str, actor: Actor, *, replaces
 
 
 async def changed_owners_since(session: Session, revision: int, *, limit: int) -> ChangedSince | None:
-    """What changed after `revision`. None when that is over `limit` owner names, new zones aside, or is forgotten: a FULL is due then."""
+    """What changed after `revision`. None when that is over `limit` owner names or `MAX_NEW_ZONES`, or is forgotten: a FULL is due then."""
     since = await _overlook(session, revision)
     if not since.is_remembered:
         return None
     dropped, put, touched = await _changed_zones(session, revision) if since.has_zones else ([], [], [])
+    if len(put) > MAX_NEW_ZONES:
+        return None
     owners: dict[tuple[bytes, bytes], None] = {(apex, apex): None for apex in touched if apex not in put}
     async with aclosing(session.batches(_OWNERS_SINCE, BATCH, {"since": revision, "put": put, "at_most": limit + 1})) as batches:
         async for batch in batches:
@@ -203,7 +222,10 @@ async def _read_names(owners: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[Name
 async def may_change_steering(session: Session, revision: int) -> bool:
     """Whether what came after `revision` may have changed any steered rrset: for whoever follows nothing else."""
     since = await _overlook(session, revision)
-    return not since.is_remembered or since.has_zones or since.has_steered
+    if not since.is_remembered or since.has_zones:
+        return True
+    found = await session.execute(_STEERED_SINCE, {"since": revision}, limit_s=LONG_STATEMENT_S)
+    return found.first() is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +240,6 @@ class _Since:
     is_remembered: bool
     has_zones: bool
     has_lists: bool
-    has_steered: bool
 
 
 async def _overlook(session: Session, revision: int) -> _Since:
@@ -230,7 +251,7 @@ async def _overlook(session: Session, revision: int) -> _Since:
     else:
         at: datetime = row.next_at
         is_remembered = at > now() - YOUTH or bool(await session.scalar(_HAS_OLDER, {"at": revision}))
-    return _Since(is_remembered, row.has_zones, row.has_lists, row.has_steered)
+    return _Since(is_remembered, bool(row.has_zones), bool(row.has_lists))
 
 
 async def _changed_zones(session: Session, revision: int) -> tuple[list[bytes], list[bytes], list[bytes]]:

@@ -165,11 +165,17 @@ async def stream_state(session: Session) -> AsyncGenerator[StateList | StateZone
             yield each
 
 
+async def count_rrsets(session: Session, apexes: Iterable[Name]) -> int:
+    """How many rrsets these zones have."""
+    found = [await find_zone(session, apex) for apex in apexes]
+    return sum(zone.rrset_count for zone in found if zone is not None)
+
+
 async def stream_zone(session: Session, apex: Name) -> AsyncGenerator[StateZone | StateRow]:
     """The same of one zone; nothing when it is not there."""
     zone = await find_zone(session, apex)
     if zone is not None:
-        async with aclosing(_stream_zones(session, [zone], _STATE.where(rrsets.c.zone_id == zone.id))) as stream:
+        async with aclosing(_stream_zones(session, [zone], _STATE_OF_ZONE, {"zone": zone.id})) as stream:
             async for each in stream:
                 yield each
 
@@ -177,15 +183,16 @@ async def stream_zone(session: Session, apex: Name) -> AsyncGenerator[StateZone 
 _STATE: Final = sa.select(rrsets.c.zone_id, rrsets.c.owner, rrsets.c.rtype, rrsets.c.ttl, rrsets.c.body, rrsets.c.steered).order_by(
     rrsets.c.zone_id, rrsets.c.owner_key, rrsets.c.rtype
 )
+_STATE_OF_ZONE: Final = _STATE.where(rrsets.c.zone_id == sa.bindparam("zone"))
 
 
 async def _stream_zones(
-    session: Session, zones: Iterable[Zone], query: sa.Select[*tuple[Any, ...]]
+    session: Session, zones: Iterable[Zone], query: sa.Select[*tuple[Any, ...]], parameters: Mapping[str, Any] | None = None
 ) -> AsyncGenerator[StateZone | StateRow]:
     """`query` selects the columns of `_STATE`, in its order, of exactly these zones."""
     waiting = {zone.id: zone for zone in sorted(zones, key=lambda zone: zone.id)}
     current, apex = 0, b""
-    async with aclosing(session.batches(query, _STREAM_ROWS)) as batches:
+    async with aclosing(session.batches(query, _STREAM_ROWS, parameters)) as batches:
         async for batch in batches:
             for zone_id, owner, rtype, ttl, body, steered in batch:
                 if zone_id != current:

@@ -115,7 +115,12 @@ class SqliteConnection(aiosqlite.Connection):
         """Execute a statement, once or for each of many parameters."""
         begin, self._begin = self._begin, None
         self._has_run = True
-        ran: _Ran = await self.call(self._run, begin, sql, parameters, many)
+        try:
+            ran: _Ran = await self.call(self._run, begin, sql, parameters, many)
+        except sqlite3.Error:
+            if not self.in_transaction:
+                self._begin = begin  # else a statement behind it would be one without a transaction
+            raise
         return ran
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:

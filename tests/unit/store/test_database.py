@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from geodns.errors import DatabaseUnavailable
 from geodns.store import audit, history, migrate
 from geodns.store.audit import Actor
-from geodns.store.database import Database, Dialect
+from geodns.store.database import Database, Dialect, make_engine
+from geodns.store.location import locate
 from geodns.store.sqlite import SqliteConnection
 from tests.support.databases import PostgresCluster, opened
 
@@ -424,3 +425,19 @@ async def test_long_results_on_sqlite_come_whole_and_in_order(sqlite_database: t
     assert all(len(piece) == 100 for piece in pieces[:-1])
     assert (None if first is None else first.x) == (1 if count else None)
     await database.close()
+
+
+async def test_no_statement_on_sqlite_runs_outside_a_transaction_after_one_that_could_not_begin(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE t (x INTEGER)")
+        other.execute("BEGIN IMMEDIATE")
+        engine = make_engine(locate(f"sqlite:///{path}"), pool_size=1, lock_s=0)
+        async with engine.connect() as connection:
+            with pytest.raises(sa.exc.OperationalError, match="locked"):
+                await connection.execute(sa.text("SELECT 1"))
+            other.execute("COMMIT")
+            await connection.execute(sa.text("INSERT INTO t VALUES (1)"))
+            await connection.rollback()
+        await engine.dispose()
+        assert other.execute("SELECT count(*) FROM t").fetchone() == (0,)

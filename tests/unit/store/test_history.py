@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from ipaddress import ip_network
 
+import pytest
 import sqlalchemy as sa
 
 from geodns.model.prefixes import Prefixes
@@ -98,6 +99,15 @@ async def test_new_zone_is_told_as_such_whatever_happened_in_it_since(database: 
     await create(database, a("www"), a("other"))
     await change(database, upsert(a("new")))
     assert await changed_since(database, before.revision) == ChangedSince((), (APEX,), (), (), ())
+
+
+async def test_more_new_zones_than_are_told_of_singly_are_sent_with_everything(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = await head_of(database)
+    await create(database, a("www"))
+    monkeypatch.setattr(history, "MAX_NEW_ZONES", 1)
+    assert await changed_since(database, before.revision) is not None
+    monkeypatch.setattr(history, "MAX_NEW_ZONES", 0)
+    assert await changed_since(database, before.revision) is None
 
 
 async def test_deleted_zone_is_dropped_and_its_names_are_not_told(database: Database) -> None:

